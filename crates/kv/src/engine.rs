@@ -1,0 +1,173 @@
+//! The seam: what a view may ask of the tables it lives in.
+
+use std::fmt::{self, Debug};
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use tidestore_disk::Disk;
+
+use crate::{Batch, Error, ErrorKind, MemoryEngine, Result, SledEngine};
+
+/// Ordered tables of byte strings, changed by atomic batches.
+///
+/// A batch is visible to every reader as soon as [`write`](Engine::write) returns and no reader
+/// ever sees a part of one. After a crash a prefix of the batches is there: at least those
+/// written before the last [`flush`](Engine::flush) that succeeded, and each one whole or not
+/// at all.
+pub trait Engine: Debug + Send + Sync + 'static {
+    /// Reads the value of a key.
+    ///
+    /// # Errors
+    ///
+    /// What the engine reports about the bytes it reads; nothing changes.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// Reads one page of a table: the entries in the range, in key order or reversed, at most
+    /// `limit` of them.
+    ///
+    /// A page is one moment in time. The next page starts at `Excluded(last key)` and may show
+    /// what was written in between. A range whose start lies behind its end is empty.
+    ///
+    /// # Errors
+    ///
+    /// What the engine reports about the bytes it reads; nothing changes.
+    fn range(&self, table: Table, range: Range) -> Result<Vec<KeyValue>>;
+
+    /// Applies a batch, all of it or nothing, over all tables.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Unsupported`]: a key is over [`KEY_BYTES_MAX`](crate::KEY_BYTES_MAX) or a
+    ///   value over [`VALUE_BYTES_MAX`](crate::VALUE_BYTES_MAX); nothing was written.
+    /// - [`ErrorKind::Io`], [`ErrorKind::Full`]: whether the batch is there is known only after
+    ///   reopening; until then every write and flush is refused.
+    fn write(&self, batch: Batch) -> Result<()>;
+
+    /// Makes every batch durable that was written before the call.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`] or [`ErrorKind::Full`]: nothing new may be taken as durable. What an
+    /// engine does next is its own promise: see [`SledEngine`] and [`MemoryEngine`].
+    fn flush(&self) -> Result<()>;
+
+    /// How many bytes of disk the engine takes up, in allocated blocks.
+    ///
+    /// # Errors
+    ///
+    /// What the disk reports about the files.
+    fn size_on_disk(&self) -> Result<u64>;
+
+    /// Which engine this is.
+    fn kind(&self) -> EngineKind;
+
+    /// The files that stood in the way of opening and were set aside, where they lie now on the
+    /// disk. Nothing of value was in them; an operator should hear of it.
+    fn quarantined(&self) -> &[PathBuf] {
+        &[]
+    }
+}
+
+/// A key and its value.
+pub type KeyValue = (Vec<u8>, Vec<u8>);
+
+/// Which table of an engine: a small number that the owner of the data assigns for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Table(pub u8);
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// What [`Engine::range`] reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The lowest key.
+    pub start: Bound<Vec<u8>>,
+    /// The highest key.
+    pub end: Bound<Vec<u8>>,
+    /// Whether the highest key comes first.
+    pub reverse: bool,
+    /// The most entries to return; 0 returns none.
+    pub limit: usize,
+}
+
+impl Range {
+    /// Whether no key can lie in it. The ordered maps below would panic on some of these.
+    pub(crate) fn is_hollow(&self) -> bool {
+        use Bound::{Excluded, Included};
+        match (&self.start, &self.end) {
+            (Included(start), Included(end)) => start > end,
+            (Included(start) | Excluded(start), Included(end) | Excluded(end)) => start >= end,
+            _ => false,
+        }
+    }
+}
+
+/// The bounds that hold exactly the keys which begin with `prefix`; the empty prefix holds all.
+pub fn prefix_range(prefix: &[u8]) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    let start = Bound::Included(prefix.to_vec());
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if let Some(next) = last.checked_add(1) {
+            end.push(next);
+            return (start, Bound::Excluded(end));
+        }
+    }
+    (start, Bound::Unbounded)
+}
+
+/// The engines there are. The name is written into the store, so that it opens with its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EngineKind {
+    /// `sled`: files of its own, on a real disk only.
+    Sled,
+    /// `memory`: a map that is written out whole at each flush; for simulation and tests.
+    Memory,
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Sled => "sled",
+            Self::Memory => "memory",
+        })
+    }
+}
+
+impl FromStr for EngineKind {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "sled" => Ok(Self::Sled),
+            "memory" => Ok(Self::Memory),
+            other => {
+                let context = format!("key-value engine {other:?}, known are sled and memory");
+                Err(Error::new(ErrorKind::Unsupported, context))
+            }
+        }
+    }
+}
+
+/// Opens the tables in a directory of a disk, creating both if they are missing.
+///
+/// The caller holds the lock of the store: one directory must not be open twice.
+///
+/// # Errors
+///
+/// - [`ErrorKind::Unsupported`]: the engine needs files of its own and the disk has none
+///   ([`Disk::native_path`]), or the files were written by a later version.
+/// - [`ErrorKind::Corruption`]: the files are damaged; none was removed.
+/// - [`ErrorKind::Io`], [`ErrorKind::Full`]: the disk failed.
+pub fn open(kind: EngineKind, env_disk: &Arc<dyn Disk>, dir: &Path) -> Result<Arc<dyn Engine>> {
+    Ok(match kind {
+        EngineKind::Sled => Arc::new(SledEngine::open(env_disk, dir)?),
+        EngineKind::Memory => Arc::new(MemoryEngine::open(env_disk, dir)?),
+    })
+}

@@ -1,0 +1,323 @@
+//! Opening: which frames are there, and whether any are missing that must not be.
+//!
+//! | what is found | what it means | what is done |
+//! |---|---|---|
+//! | frames up to where the next file begins | an older file | it is kept for replay |
+//! | fewer frames than the next file says | synced data is damaged | refused, with file and offset |
+//! | an invalid frame at the end of the last file, nothing behind it | a torn tail: it was never synced | ignored |
+//! | the same, and behind it a frame that says its place was durable | synced data is damaged | refused |
+//! | the same, and behind it frames that do not say so | unsynced writes that arrived out of order | ignored |
+//! | a last file without a valid header, and an older one | a file whose making was cut short | removed |
+//!
+//! What lies behind the damage is only ever evidence: it can make opening refuse, it is never replayed. A message that
+//! carries the bytes of a frame cannot pass for one, because the checksum is seeded with the store's secret id, the
+//! file's generation and the exact offset.
+//!
+//! A sync that failed before may have left pages that look written and are not on the device. So the frames that no
+//! later frame vouches for are written once more and synced before anything else is.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tidestore_disk::{Disk, EntryKind, FileExt, OpenMode};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::file::{LogFile, read_full};
+use crate::format::{FRAME_HEAD_LEN, FileHeader, FrameHead, HEADER_LEN, Identity, parse_name};
+
+/// What opening a log found that is worth a word.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    notices: Vec<Notice>,
+}
+
+/// Something worth a word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A file that is none of the log's; left alone.
+    Foreign(PathBuf),
+    /// Bytes behind the last whole frame: a batch that was being written, and was never acknowledged as synced.
+    TornTail {
+        /// The file.
+        path: PathBuf,
+        /// Where the last whole frame ends.
+        offset: u64,
+    },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Foreign(path) => write!(f, "{} is not a log file; left alone", path.display()),
+            Self::TornTail { path, offset } => {
+                write!(
+                    f,
+                    "{} ends in a torn batch at byte {offset}; ignored",
+                    path.display()
+                )
+            }
+        }
+    }
+}
+
+impl RecoveryReport {
+    /// Everything worth a word, in the order in which it was found.
+    pub fn notices(&self) -> impl Iterator<Item = &Notice> {
+        self.notices.iter()
+    }
+}
+
+/// What is on disk of a log.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    /// Oldest first, each with its frames counted.
+    pub(crate) files: Vec<LogFile>,
+    pub(crate) spares: Vec<PathBuf>,
+    pub(crate) next_generation: u64,
+    pub(crate) report: RecoveryReport,
+}
+
+pub(crate) fn recover(disk: &Arc<dyn Disk>, dir: &Path, identity: Identity) -> Result<Recovered> {
+    let mut recovered = Recovered {
+        files: Vec::new(),
+        spares: Vec::new(),
+        next_generation: 1,
+        report: RecoveryReport::default(),
+    };
+    let names = list(disk, dir, &mut recovered)?;
+    let newest = names.last().copied();
+    for generation in names {
+        let path = dir.join(crate::format::file_name(generation));
+        match open_file(disk, &path, identity, generation) {
+            Ok(file) => recovered.files.push(file),
+            // The newest file holds nothing before its header is durable; a crash may leave it without one.
+            Err(error)
+                if error.kind() == ErrorKind::Corruption
+                    && Some(generation) == newest
+                    && is_unborn(disk, &path, identity, oldest(&recovered))? =>
+            {
+                disk.remove_file(&path)?;
+                disk.sync_dir(dir)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    check_chain(&mut recovered)?;
+    Ok(recovered)
+}
+
+fn list(disk: &Arc<dyn Disk>, dir: &Path, recovered: &mut Recovered) -> Result<Vec<u64>> {
+    let mut generations = Vec::new();
+    for entry in disk.list(dir)? {
+        let path = dir.join(&entry.name);
+        match parse_name(&entry.name).filter(|_| entry.kind == EntryKind::File) {
+            Some((generation, spare)) => {
+                recovered.next_generation = recovered.next_generation.max(generation + 1);
+                if spare {
+                    recovered.spares.push(path);
+                } else {
+                    generations.push(generation);
+                }
+            }
+            None => recovered.report.notices.push(Notice::Foreign(path)),
+        }
+    }
+    generations.sort_unstable();
+    Ok(generations)
+}
+
+fn open_file(
+    disk: &Arc<dyn Disk>,
+    path: &Path,
+    identity: Identity,
+    generation: u64,
+) -> Result<LogFile> {
+    let file = disk.open(path, OpenMode::Write)?;
+    let mut bytes = [0; 64];
+    read_full(&*file, &mut bytes, 0)?;
+    let header = FileHeader::decode(&bytes, path)?;
+    if header.identity != identity || header.generation != generation || header.first_position == 0
+    {
+        let detail = format!(
+            "the header says shard {}, generation {}: this is not the file that its name says",
+            header.identity.shard, header.generation
+        );
+        // Another file's valid header is no unfinished file: it must not be taken for one.
+        return Err(Error::corruption(path, 0, detail));
+    }
+    let len = file.len()?;
+    let last_position = header.first_position - 1;
+    Ok(LogFile {
+        header,
+        path: path.to_owned(),
+        file,
+        end: HEADER_LEN,
+        last_position,
+        len,
+    })
+}
+
+/// The first position of the oldest file.
+fn oldest(recovered: &Recovered) -> u64 {
+    recovered
+        .files
+        .first()
+        .map_or(0, |file| file.header.first_position)
+}
+
+/// Whether a file without a valid header of its own never had a frame: either it is a trimmed file whose new header did
+/// not arrive, or there is no frame where the first would be. A file that was merely renamed still has its batches, and
+/// they are younger than the oldest that is left.
+fn is_unborn(disk: &Arc<dyn Disk>, path: &Path, identity: Identity, oldest: u64) -> Result<bool> {
+    let file = disk.open(path, OpenMode::Read)?;
+    let len = file.len()?;
+    let mut bytes = [0; 64];
+    let read = read_full(&*file, &mut bytes, 0)?;
+    if let Ok(header) = FileHeader::decode(&bytes, path) {
+        return Ok(header.identity == identity && header.first_position < oldest);
+    }
+    // A header is written before any frame: without frames behind it, a bad header was never synced.
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .and_then(parse_name);
+    let Some((generation, _)) = name else {
+        return Ok(false);
+    };
+    let header = FileHeader {
+        identity,
+        generation,
+        first_position: 1,
+    };
+    let first = LogFile {
+        header,
+        path: path.to_owned(),
+        file,
+        end: HEADER_LEN,
+        last_position: 0,
+        len,
+    };
+    Ok(read < bytes.len() || first.head_at(HEADER_LEN)?.is_none())
+}
+
+/// Counts the frames of every file and makes sure that the files follow each other.
+fn check_chain(recovered: &mut Recovered) -> Result<()> {
+    let starts: Vec<u64> = recovered
+        .files
+        .iter()
+        .map(|f| f.header.first_position)
+        .collect();
+    let count = recovered.files.len();
+    for (index, file) in recovered.files.iter_mut().enumerate() {
+        let until = starts.get(index + 1).copied();
+        count_frames(file, until)?;
+        if let Some(next) = until
+            && file.last_position + 1 != next
+        {
+            let detail = format!(
+                "batch {} is damaged or missing; the next file begins with {next}",
+                file.last_position + 1
+            );
+            return Err(Error::corruption(&file.path, file.end, detail));
+        }
+        if index + 1 == count
+            && let Some(notice) = check_tail(file)?
+        {
+            recovered.report.notices.push(notice);
+        }
+    }
+    if let Some(last) = recovered.files.last() {
+        rewrite_tail(last)?;
+    }
+    Ok(())
+}
+
+fn count_frames(file: &mut LogFile, until: Option<u64>) -> Result<()> {
+    while until.is_none_or(|until| file.last_position + 1 < until) {
+        match file.frame_at(file.end)? {
+            Some(found) if found.head.position == file.last_position + 1 => {
+                file.last_position += 1;
+                file.end += found.head.frame_len();
+            }
+            _ => break,
+        }
+    }
+    Ok(())
+}
+
+/// Tells a torn tail from damage, see the table above.
+fn check_tail(file: &LogFile) -> Result<Option<Notice>> {
+    let missing = file.last_position + 1;
+    let mut is_clean = true;
+    let mut offset = file.end;
+    let seal = file.header.seal();
+    let mut window = vec![0; WINDOW + FRAME_HEAD_LEN];
+    while offset < file.len {
+        let read = read_full(&*file.file, &mut window, offset)?;
+        let bytes = window.get(..read).unwrap_or_default();
+        is_clean &= bytes.iter().all(|byte| *byte == 0);
+        for step in (0..WINDOW).step_by(8) {
+            let Some(candidate) = bytes.get(step..) else {
+                break;
+            };
+            // Most of a tail is zeros, which are no frame; checking that first keeps opening fast.
+            if candidate
+                .first_chunk::<8>()
+                .is_none_or(|first| *first == [0; 8])
+            {
+                continue;
+            }
+            let head = FrameHead::decode(candidate, &seal, offset + step as u64);
+            if head.is_some_and(|head| head.durable >= missing) {
+                let detail = format!("batch {missing} was synced and is damaged");
+                return Err(Error::corruption(&file.path, file.end, detail));
+            }
+        }
+        offset += WINDOW as u64;
+    }
+    let torn = Notice::TornTail {
+        path: file.path.clone(),
+        offset: file.end,
+    };
+    // A recycled file is full of an earlier life's frames; only what begins like a frame of this one was torn.
+    let begins = file.head_at(file.end)?.is_some();
+    Ok((begins && !is_clean).then_some(torn))
+}
+
+const WINDOW: usize = 64 << 10;
+
+/// Writes the frames that no later frame vouches for once more, and syncs them.
+fn rewrite_tail(file: &LogFile) -> Result<()> {
+    let mut offset = HEADER_LEN;
+    let mut frames = Vec::new();
+    while offset < file.end {
+        let Some(head) = file.head_at(offset)? else {
+            break;
+        };
+        frames.push((offset, head));
+        offset += head.frame_len();
+    }
+    let vouched = frames.last().map_or(0, |(_, head)| head.durable);
+    let first = frames
+        .iter()
+        .find(|(_, head)| head.position > vouched)
+        .map(|(offset, _)| *offset);
+    let Some(start) = first else { return Ok(()) };
+    let mut offset = start;
+    let mut window = vec![0; WINDOW];
+    while offset < file.end {
+        let len = usize::try_from((file.end - offset).min(WINDOW as u64)).unwrap_or(WINDOW);
+        let part = window.get_mut(..len).unwrap_or_default();
+        let read = read_full(&*file.file, part, offset)?;
+        // The last frame's padding may lie behind the end of the file: it is zeros either way.
+        if let Some(rest) = part.get_mut(read..) {
+            rest.fill(0);
+        }
+        file.file.write_all_at(part, offset, &file.path)?;
+        offset += len as u64;
+    }
+    file.file.sync_data()?;
+    Ok(())
+}

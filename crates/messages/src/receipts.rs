@@ -1,0 +1,320 @@
+//! Receipts: what makes a repeated append safe.
+//!
+//! The receipt of an append that named a client id is kept for the dedupe window, in the memtable first and then in
+//! a *receipt run*: one small file a flush, deleted whole when its window is over. Keys are keyed 128-bit hashes of
+//! (app, conversation, sender, client id), so a client cannot aim at somebody else's key.
+//!
+//! # Format, version 1
+//!
+//! ```text
+//! offset  size  what
+//!      0     8  magic "TIDERCP1"
+//!      8     2  version, 1
+//!     10     2  shard
+//!     12     4  crc32 of the header with this field left out
+//!     16     8  generation
+//!     24     8  count n
+//!     32   4·n  the upper 32 bits of each key, ascending
+//!   …      4    crc32 of the prefixes
+//!   …   36·n    entries in the same order: key 16, id 8, seq 8, crc32 of these 32 bytes 4
+//! ```
+//!
+//! Every checksum is seeded with store, generation and offset. In memory a run costs 4 bytes a receipt; a lookup is
+//! a binary search, and one read of 36 bytes when the prefix is there.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use siphasher::sip128::{Hasher128, SipHasher13};
+use tidestore_disk::{Disk, FileCache, FileExt, Millis, OpenMode, Seal, checksum};
+
+use crate::codec::{le_u16, le_u32, le_u64};
+use crate::error::{Error, Result};
+use crate::segment::StoreId;
+use crate::types::{AppId, Conversation, MessageId, Seq};
+
+/// Hash of (app, conversation, sender, client id).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReceiptKey(u128);
+
+impl ReceiptKey {
+    /// Hashes what identifies an append.
+    pub fn new(
+        store: StoreId,
+        app: AppId,
+        conversation: &Conversation,
+        sender: &str,
+        client_id: &str,
+    ) -> Self {
+        let mut hasher = SipHasher13::new_with_key(&store.0);
+        std::hash::Hasher::write(&mut hasher, &app.0.to_le_bytes());
+        for part in [conversation.as_str(), sender, client_id] {
+            // The length keeps ("ab", "c") and ("a", "bc") apart.
+            std::hash::Hasher::write(&mut hasher, &(part.len() as u64).to_le_bytes());
+            std::hash::Hasher::write(&mut hasher, part.as_bytes());
+        }
+        Self(hasher.finish128().as_u128())
+    }
+
+    fn prefix(self) -> u32 {
+        u32::try_from(self.0 >> 96).unwrap_or_default()
+    }
+}
+
+/// What an append was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The id it was given.
+    pub id: MessageId,
+    /// Its place in the conversation.
+    pub seq: Seq,
+}
+
+/// What the manifest remembers of a receipt run.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct ReceiptRunMeta {
+    /// The file's number, unique in its shard.
+    pub generation: u64,
+    /// How many receipts it holds.
+    pub count: u64,
+    /// When it was written; it is kept for the dedupe window from then on.
+    pub written: Millis,
+    /// Length of the file in bytes.
+    pub file_len: u64,
+}
+
+/// A written receipt run.
+#[derive(Debug)]
+pub(crate) struct ReceiptRun {
+    pub(crate) meta: ReceiptRunMeta,
+    pub(crate) path: PathBuf,
+    seal: Seal,
+    shard: u16,
+    prefixes: OnceLock<Vec<u32>>,
+}
+
+const MAGIC: &[u8; 8] = b"TIDERCP1";
+const VERSION: u16 = 1;
+const HEADER_LEN: usize = 32;
+const ENTRY_LEN: usize = 36;
+const KIND: u32 = u32::from_le_bytes(*b"RCP1");
+
+impl ReceiptRun {
+    /// Writes a run under a temporary name, syncs it and gives it its name.
+    pub(crate) fn write(
+        disk: &Arc<dyn Disk>,
+        path: &Path,
+        place: RunPlace,
+        mut receipts: Vec<(ReceiptKey, Receipt)>,
+    ) -> Result<ReceiptRunMeta> {
+        receipts.sort_unstable_by_key(|(key, _)| *key);
+        let bytes = encode(&place, &receipts);
+        let temporary = path.with_extension("tmp");
+        match disk.remove_file(&temporary) {
+            Err(error) if error.kind() != tidestore_disk::ErrorKind::NotFound => {
+                return Err(error.into());
+            }
+            _ => {}
+        }
+        let file = disk.open(&temporary, OpenMode::CreateNew)?;
+        file.write_all_at(&bytes, 0, &temporary)?;
+        file.sync_data()?;
+        disk.rename(&temporary, path)?;
+        disk.sync_dir(path.parent().unwrap_or(Path::new("")))?;
+        Ok(ReceiptRunMeta {
+            generation: place.generation,
+            count: receipts.len() as u64,
+            written: place.written,
+            file_len: bytes.len() as u64,
+        })
+    }
+
+    pub(crate) fn open(path: PathBuf, store: StoreId, shard: u16, meta: ReceiptRunMeta) -> Self {
+        let seal = Seal {
+            store: store.0,
+            kind: KIND,
+            generation: meta.generation,
+        };
+        Self {
+            meta,
+            path,
+            seal,
+            shard,
+            prefixes: OnceLock::new(),
+        }
+    }
+
+    /// Finds the receipt of a key.
+    ///
+    /// # Errors
+    ///
+    /// What reading the file reports; a damaged run names file and offset.
+    pub(crate) fn find(&self, files: &FileCache, key: ReceiptKey) -> Result<Option<Receipt>> {
+        let prefixes = self.prefixes(files)?;
+        let first = prefixes.partition_point(|prefix| *prefix < key.prefix());
+        let same = prefixes
+            .iter()
+            .skip(first)
+            .take_while(|prefix| **prefix == key.prefix());
+        for index in first..first + same.count() {
+            let (found, receipt) = self.entry(files, index)?;
+            if found == key {
+                return Ok(Some(receipt));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads the whole run and checks every checksum and the order.
+    pub(crate) fn verify(&self, files: &FileCache) -> Result<()> {
+        let prefixes = self.read_prefixes(files)?;
+        let mut previous = None;
+        for (index, prefix) in prefixes.iter().enumerate() {
+            let (key, _) = self.entry(files, index)?;
+            if key.prefix() != *prefix || previous.is_some_and(|previous| previous >= key) {
+                return Err(self.corrupt(self.entry_offset(index), "receipts are out of order"));
+            }
+            previous = Some(key);
+        }
+        Ok(())
+    }
+
+    fn prefixes(&self, files: &FileCache) -> Result<&[u32]> {
+        if let Some(prefixes) = self.prefixes.get() {
+            return Ok(prefixes);
+        }
+        let prefixes = self.read_prefixes(files)?;
+        Ok(self.prefixes.get_or_init(|| prefixes))
+    }
+
+    fn read_prefixes(&self, files: &FileCache) -> Result<Vec<u32>> {
+        let file = files.open(&self.path)?;
+        let len = file.len()?;
+        if len != self.meta.file_len || len != file_len(self.meta.count).unwrap_or(0) {
+            return Err(self.corrupt(len, "the file has not the length that the manifest states"));
+        }
+        let mut header = [0; HEADER_LEN];
+        file.read_exact_at(&mut header, 0, &self.path)?;
+        self.check_header(&header)?;
+        // The length was just checked against the file, so this cannot be a bomb.
+        let mut bytes = vec![0; usize::try_from(self.meta.count * 4 + 4).unwrap_or_default()];
+        file.read_exact_at(&mut bytes, HEADER_LEN as u64, &self.path)?;
+        let (prefixes, crc) = bytes.split_at(bytes.len() - 4);
+        if checksum(&self.seal, HEADER_LEN as u64, &[prefixes]) != le_u32(crc, 0) {
+            return Err(self.corrupt(HEADER_LEN as u64, "checksum of the prefixes does not match"));
+        }
+        Ok(prefixes
+            .chunks_exact(4)
+            .map(|bytes| le_u32(bytes, 0))
+            .collect())
+    }
+
+    fn check_header(&self, header: &[u8; HEADER_LEN]) -> Result<()> {
+        let expected = header_bytes(&self.seal, self.shard, self.meta.count);
+        if *header == expected {
+            return Ok(());
+        }
+        let detail = if header.starts_with(MAGIC) && le_u16(header, 8) != VERSION {
+            format!("format version {} is not known", le_u16(header, 8))
+        } else if le_u64(header, 16) != self.meta.generation {
+            format!(
+                "expected generation {}, found {}",
+                self.meta.generation,
+                le_u64(header, 16)
+            )
+        } else {
+            "the header is not that of this receipt run".to_owned()
+        };
+        Err(self.corrupt(0, &detail))
+    }
+
+    fn entry(&self, files: &FileCache, index: usize) -> Result<(ReceiptKey, Receipt)> {
+        let offset = self.entry_offset(index);
+        let mut bytes = [0; ENTRY_LEN];
+        files
+            .open(&self.path)?
+            .read_exact_at(&mut bytes, offset, &self.path)?;
+        let (content, crc) = bytes.split_at(ENTRY_LEN - 4);
+        if checksum(&self.seal, offset, &[content]) != le_u32(crc, 0) {
+            return Err(self.corrupt(offset, "checksum of the receipt does not match"));
+        }
+        let key = u128::from(le_u64(content, 8)) << 64 | u128::from(le_u64(content, 0));
+        let receipt = Receipt {
+            id: MessageId(le_u64(content, 16)),
+            seq: Seq(le_u64(content, 24)),
+        };
+        Ok((ReceiptKey(key), receipt))
+    }
+
+    fn entry_offset(&self, index: usize) -> u64 {
+        HEADER_LEN as u64 + self.meta.count * 4 + 4 + (index * ENTRY_LEN) as u64
+    }
+
+    fn corrupt(&self, offset: u64, detail: &str) -> Error {
+        tidestore_disk::Error::corruption(&self.path, offset, detail).into()
+    }
+}
+
+/// Where and when a run is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RunPlace {
+    pub(crate) store: StoreId,
+    pub(crate) shard: u16,
+    pub(crate) generation: u64,
+    pub(crate) written: Millis,
+}
+
+fn encode(place: &RunPlace, receipts: &[(ReceiptKey, Receipt)]) -> Vec<u8> {
+    let seal = Seal {
+        store: place.store.0,
+        kind: KIND,
+        generation: place.generation,
+    };
+    let count = receipts.len() as u64;
+    let mut bytes = Vec::with_capacity(HEADER_LEN + receipts.len() * (4 + ENTRY_LEN) + 4);
+    bytes.extend_from_slice(&header_bytes(&seal, place.shard, count));
+    for (key, _) in receipts {
+        bytes.extend_from_slice(&key.prefix().to_le_bytes());
+    }
+    let crc = checksum(
+        &seal,
+        HEADER_LEN as u64,
+        &[bytes.get(HEADER_LEN..).unwrap_or_default()],
+    );
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    for (key, receipt) in receipts {
+        let offset = bytes.len();
+        bytes.extend_from_slice(&key.0.to_le_bytes());
+        bytes.extend_from_slice(&receipt.id.0.to_le_bytes());
+        bytes.extend_from_slice(&receipt.seq.0.to_le_bytes());
+        let crc = checksum(
+            &seal,
+            offset as u64,
+            &[bytes.get(offset..).unwrap_or_default()],
+        );
+        bytes.extend_from_slice(&crc.to_le_bytes());
+    }
+    bytes
+}
+
+fn header_bytes(seal: &Seal, shard: u16, count: u64) -> [u8; HEADER_LEN] {
+    let mut head = Vec::with_capacity(HEADER_LEN);
+    head.extend_from_slice(MAGIC);
+    head.extend_from_slice(&VERSION.to_le_bytes());
+    head.extend_from_slice(&shard.to_le_bytes());
+    let mut tail = Vec::with_capacity(16);
+    tail.extend_from_slice(&seal.generation.to_le_bytes());
+    tail.extend_from_slice(&count.to_le_bytes());
+    let crc = checksum(seal, 0, &[&head, &tail]);
+    head.extend_from_slice(&crc.to_le_bytes());
+    head.extend_from_slice(&tail);
+    let mut bytes = [0; HEADER_LEN];
+    bytes.copy_from_slice(&head);
+    bytes
+}
+
+fn file_len(count: u64) -> Option<u64> {
+    count
+        .checked_mul(4 + ENTRY_LEN as u64)?
+        .checked_add(HEADER_LEN as u64 + 4)
+}

@@ -1,0 +1,79 @@
+//! Checking all files of a shard.
+
+use std::path::PathBuf;
+
+use crate::error::Result;
+use crate::segment::Segment;
+use crate::types::{AppId, Conversation, Seq};
+use crate::view::MessageView;
+
+/// What checking a shard's files found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ViewReport {
+    /// Segments read to the end.
+    pub segments: u64,
+    /// Messages in them.
+    pub messages: u64,
+    /// Bytes of those files.
+    pub bytes: u64,
+    /// Receipt runs read to the end.
+    pub receipt_runs: u64,
+    /// Conversations whose head was asked for.
+    pub conversations: u64,
+    /// Files that are not as they should be, and why.
+    pub problems: Vec<(PathBuf, String)>,
+}
+
+impl MessageView {
+    /// Reads every file and compares all that is known of it. `check_head` is told the newest number of each
+    /// conversation of each segment and says what is wrong with its head, if anything is.
+    pub fn verify(
+        &self,
+        check_head: &mut dyn FnMut(AppId, &Conversation, Seq) -> Option<String>,
+    ) -> ViewReport {
+        let mut report = ViewReport::default();
+        let version = self.version();
+        for installed in version.segments.sorted() {
+            let checked = installed.segment.verify(&self.parts.disk);
+            match checked.and_then(|_| newest_numbers(&installed.segment)) {
+                Ok(heads) => {
+                    report.segments += 1;
+                    report.messages += installed.meta.messages;
+                    report.bytes += installed.meta.file_len;
+                    report.conversations += heads.len() as u64;
+                    let wrong = heads
+                        .iter()
+                        .filter_map(|(app, name, seq)| check_head(*app, name, *seq));
+                    report
+                        .problems
+                        .extend(wrong.map(|detail| (installed.path.clone(), detail)));
+                }
+                Err(error) => report
+                    .problems
+                    .push((installed.path.clone(), error.to_string())),
+            }
+        }
+        for run in &version.receipts {
+            match run.verify(&self.parts.files) {
+                Ok(()) => report.receipt_runs += 1,
+                Err(error) => report.problems.push((run.path.clone(), error.to_string())),
+            }
+        }
+        report
+    }
+}
+
+/// The newest number of each conversation of a segment.
+fn newest_numbers(segment: &Segment) -> Result<Vec<(AppId, Conversation, Seq)>> {
+    let mut heads: Vec<(AppId, Conversation, Seq)> = Vec::new();
+    for row in segment.scan()? {
+        let (app, conversation, message) = row?;
+        match heads.last_mut() {
+            Some((last_app, last, seq)) if *last_app == app && *last == conversation => {
+                *seq = (*seq).max(message.seq);
+            }
+            _ => heads.push((app, conversation, message.seq)),
+        }
+    }
+    Ok(heads)
+}

@@ -1,0 +1,150 @@
+//! The store's own threads: one flushes full memtables, one merges and expires.
+//!
+//! They are two so that a long merge never makes writers wait for a flush.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::Result;
+use crate::expiry::MergeReport;
+use crate::options::Options;
+use crate::shard::{Command, Shard};
+use crate::shards::Shards;
+use crate::store::spawn;
+
+/// Wakes a thread that waits for work.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    state: Mutex<Ring>,
+    rung: Condvar,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Ring {
+    work: bool,
+    stop: bool,
+}
+
+impl Bell {
+    /// Says that there is work.
+    pub(crate) fn ring(&self) {
+        self.state.lock().work = true;
+        self.rung.notify_all();
+    }
+
+    fn stop(&self) {
+        self.state.lock().stop = true;
+        self.rung.notify_all();
+    }
+
+    /// Waits for work or for `patience` to end; `false` once the store closes.
+    fn wait(&self, patience: Duration) -> bool {
+        let mut state = self.state.lock();
+        if !state.work && !state.stop {
+            self.rung.wait_for(&mut state, patience);
+        }
+        state.work = false;
+        !state.stop
+    }
+}
+
+/// The running threads.
+#[derive(Debug)]
+pub(crate) struct Background {
+    bells: [Arc<Bell>; 2],
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// How often the threads look whether something has come due by time alone.
+const TICK: Duration = Duration::from_secs(1);
+/// How often an idle store notes that it is alive.
+const ALIVE: Duration = Duration::from_secs(3_600);
+
+impl Background {
+    pub(crate) fn start(
+        shards: &Arc<Shards>,
+        options: &Arc<Options>,
+        flush_bell: Arc<Bell>,
+    ) -> Result<Self> {
+        let tidy_bell = Arc::new(Bell::default());
+        let flusher = {
+            let (bell, shards) = (Arc::clone(&flush_bell), Arc::clone(shards));
+            let age = options.memtable_age;
+            spawn("tidestore-flush".into(), move || {
+                while bell.wait(TICK) {
+                    shards.list.iter().for_each(|shard| flush(shard, age));
+                }
+            })?
+        };
+        let tidier = {
+            let (bell, shards) = (Arc::clone(&tidy_bell), Arc::clone(shards));
+            let every = options.expiry_interval;
+            spawn("tidestore-tidy".into(), move || tidy(&bell, &shards, every))?
+        };
+        Ok(Self {
+            bells: [flush_bell, tidy_bell],
+            threads: vec![flusher, tidier],
+        })
+    }
+
+    /// Lets the threads finish what they do and ends them.
+    pub(crate) fn stop(self) {
+        self.bells.iter().for_each(|bell| bell.stop());
+        for thread in self.threads {
+            drop(thread.join());
+        }
+    }
+}
+
+fn flush(shard: &Shard, age: Duration) {
+    let old = shard
+        .status
+        .lock()
+        .active_since
+        .is_some_and(|at| at + age <= shard.monotonic());
+    if old && let Err(error) = shard.ask_own(Command::Freeze) {
+        tracing::warn!(shard = shard.number, %error, "a memtable could not be frozen");
+    }
+    if shard.view.frozen_count() > 0
+        && let Err(error) = shard.flush_frozen()
+    {
+        tracing::warn!(shard = shard.number, %error, "a flush failed and will be repeated");
+    }
+}
+
+fn tidy(bell: &Bell, shards: &Shards, every: Duration) {
+    let clock = || {
+        shards
+            .list
+            .first()
+            .map_or(Duration::ZERO, |shard| shard.monotonic())
+    };
+    let (mut expire_at, mut alive_at) = (clock() + every, clock() + ALIVE);
+    while bell.wait(TICK) {
+        for shard in &shards.list {
+            if let Err(error) = shard.merge(false, &mut MergeReport::default()) {
+                tracing::warn!(shard = shard.number, %error, "a merge failed and will be repeated");
+            }
+        }
+        let now = clock();
+        if now >= expire_at {
+            expire_at = now + every;
+            match shards.expire() {
+                Ok(report) if report.paused.is_some() => {
+                    tracing::warn!(alarm = ?report.paused, "expiry is paused");
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "expiry failed and will be repeated"),
+            }
+        }
+        if now >= alive_at {
+            alive_at = now + ALIVE;
+            if let Err(error) = shards.note_alive() {
+                tracing::warn!(%error, "the time could not be noted");
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What a call can refuse or fail with, told so that the caller knows what to do.
+
+use std::fmt;
+
+use tidestore_disk::Millis;
+use tidestore_messages::ConversationError;
+use tidestore_plan::{IdError, LimitError, TermsError};
+
+/// The result of a call to the store.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A refused or failed call.
+///
+/// Unless the kind says otherwise nothing was changed, and the store goes on working.
+#[derive(Debug, Clone)]
+pub struct Error {
+    kind: ErrorKind,
+    context: String,
+    source: Option<std::sync::Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What the caller can do about an [`Error`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// No app has this key: create it first.
+    UnknownApp,
+    /// An app with this key exists already.
+    AppExists,
+    /// A limit of the contract is exceeded; the error says which, its maximum and the actual value.
+    Limit(LimitError),
+    /// An id or an app key breaks the id rule.
+    Id(IdError),
+    /// A text names no conversation, or the sender is no part of the direct conversation.
+    Conversation,
+    /// The terms are not possible, such as a custom retention outside Enterprise.
+    Terms(TermsError),
+    /// The message is older than the app's retention floor and would be invisible at once.
+    TooOld {
+        /// Time of the message.
+        time: Millis,
+        /// Oldest time that is still visible.
+        floor: Millis,
+    },
+    /// The message is dated more than 24 hours in the future.
+    Future {
+        /// Time of the message.
+        time: Millis,
+        /// Latest time that is accepted.
+        latest: Millis,
+    },
+    /// An argument makes no sense, such as a page of no messages.
+    Argument,
+    /// There is no plan change that could still be undone.
+    NothingToUndo,
+    /// Another process has the data directory open.
+    Locked,
+    /// The data directory has a format this version cannot read.
+    Format,
+    /// The directory is not a data directory of Tidestore, or a part of it is missing.
+    NotAStore,
+    /// Bytes on disk are not what was written; the rest of the store is still served.
+    Corruption,
+    /// No disk space is left; reads and expiry still work, and so does writing once space is back.
+    Full,
+    /// An earlier write or sync failed; what was acknowledged is safe. Reopen the store.
+    Poisoned,
+    /// The store was closed.
+    Closed,
+    /// The disk failed.
+    Io,
+}
+
+impl Error {
+    /// Makes an error of a kind with one line of context.
+    pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
+        Self {
+            kind,
+            context: context.into(),
+            source: None,
+        }
+    }
+
+    /// Adds the cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(std::sync::Arc::new(source));
+        self
+    }
+
+    /// What the caller can do about it.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.context)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as _)
+    }
+}
+
+impl From<LimitError> for Error {
+    fn from(error: LimitError) -> Self {
+        Self::new(ErrorKind::Limit(error.clone()), error.to_string())
+    }
+}
+
+impl From<IdError> for Error {
+    fn from(error: IdError) -> Self {
+        Self::new(ErrorKind::Id(error.clone()), error.to_string())
+    }
+}
+
+impl From<TermsError> for Error {
+    fn from(error: TermsError) -> Self {
+        Self::new(ErrorKind::Terms(error.clone()), error.to_string())
+    }
+}
+
+impl From<ConversationError> for Error {
+    fn from(error: ConversationError) -> Self {
+        match error {
+            ConversationError::Id(error) => error.into(),
+            other => Self::new(ErrorKind::Conversation, other.to_string()),
+        }
+    }
+}
+
+impl From<tidestore_disk::Error> for Error {
+    fn from(error: tidestore_disk::Error) -> Self {
+        use tidestore_disk::ErrorKind as Disk;
+        let kind = match error.kind() {
+            Disk::Full => ErrorKind::Full,
+            Disk::Locked => ErrorKind::Locked,
+            Disk::Corruption => ErrorKind::Corruption,
+            _ => ErrorKind::Io,
+        };
+        Self::new(kind, error.to_string()).with_source(error)
+    }
+}
+
+impl From<tidestore_messages::Error> for Error {
+    fn from(error: tidestore_messages::Error) -> Self {
+        use tidestore_messages::ErrorKind as Messages;
+        let kind = match error.kind() {
+            Messages::Full => ErrorKind::Full,
+            Messages::Corruption | Messages::NotFound => ErrorKind::Corruption,
+            _ => ErrorKind::Io,
+        };
+        Self::new(kind, error.to_string()).with_source(error)
+    }
+}
+
+impl From<tidestore_kv::Error> for Error {
+    fn from(error: tidestore_kv::Error) -> Self {
+        use tidestore_kv::ErrorKind as Kv;
+        let kind = match error.kind() {
+            Kv::Full => ErrorKind::Full,
+            Kv::Corruption => ErrorKind::Corruption,
+            Kv::Unsupported => ErrorKind::Argument,
+            _ => ErrorKind::Io,
+        };
+        Self::new(kind, error.to_string()).with_source(error)
+    }
+}
+
+impl From<tidestore_log::Error> for Error {
+    fn from(error: tidestore_log::Error) -> Self {
+        use tidestore_log::ErrorKind as Log;
+        let kind = match error.kind() {
+            Log::Full => ErrorKind::Full,
+            Log::Corruption => ErrorKind::Corruption,
+            Log::Poisoned => ErrorKind::Poisoned,
+            _ => ErrorKind::Io,
+        };
+        Self::new(kind, error.to_string()).with_source(error)
+    }
+}

@@ -1,0 +1,46 @@
+//! What background work reports.
+
+use std::collections::BTreeMap;
+
+use crate::guard::ClockAlarm;
+
+/// What one pass of expiry took off the disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExpiryReport {
+    /// Segments unlinked.
+    pub segments: u64,
+    /// Messages in them.
+    pub messages: u64,
+    /// Bytes of their files.
+    pub bytes: u64,
+    /// The same per app key.
+    pub apps: BTreeMap<String, AppExpiry>,
+    /// Why nothing was done, if the clock is not trusted.
+    pub paused: Option<ClockAlarm>,
+}
+
+/// What expiry took from one app.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AppExpiry {
+    /// Segments that held something of the app.
+    pub segments: u64,
+    /// Messages of the app.
+    pub messages: u64,
+    /// Bytes of files, by the app's share of their messages.
+    pub bytes: u64,
+}
+
+/// What merging did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MergeReport {
+    /// How many new segments were written for old ones.
+    pub merges: u64,
+    /// Segments that went in.
+    pub segments_in: u64,
+    /// Segments that came out.
+    pub segments_out: u64,
+    /// Bytes of the files that went in.
+    pub bytes_in: u64,
+    /// Bytes of the files that came out.
+    pub bytes_out: u64,
+}

@@ -1,0 +1,91 @@
+//! What callers hand in and get back when they append.
+
+use bytes::Bytes;
+use compact_str::CompactString;
+use tidestore_disk::Millis;
+use tidestore_messages::{Conversation, Kind, Message, MessageId, Seq};
+use tidestore_plan::{Limit, UserId, message_content};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A message to append.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMessage {
+    /// Where it goes.
+    pub conversation: Conversation,
+    /// Who sends it; in a direct conversation one of the two.
+    pub sender: UserId,
+    /// What kind it is.
+    pub kind: Kind,
+    /// The body; with the extension at most 3,072 bytes.
+    pub body: Bytes,
+    /// The extension; empty when absent.
+    pub ext: Bytes,
+    /// The sender's own id for it, at most 128 bytes: repeating an append with the same one within the dedupe window
+    /// stores nothing and answers the first receipt. Empty when absent.
+    pub client_id: CompactString,
+}
+
+impl NewMessage {
+    /// A text message without extension and client id.
+    pub fn text(conversation: Conversation, sender: UserId, body: impl Into<Bytes>) -> Self {
+        Self {
+            conversation,
+            sender,
+            kind: Kind::Text,
+            body: body.into(),
+            ext: Bytes::new(),
+            client_id: CompactString::default(),
+        }
+    }
+
+    /// Checks all that needs no look at the store.
+    pub(crate) fn check(&self) -> Result<()> {
+        message_content(self.body.len() as u64, self.ext.len() as u64)?;
+        if self.client_id.len() > Message::CLIENT_ID_MAX {
+            let actual = self.client_id.len();
+            let text = format!(
+                "the client id is {actual} bytes long; at most {} are allowed",
+                Message::CLIENT_ID_MAX
+            );
+            return Err(Error::new(ErrorKind::Argument, text));
+        }
+        if !self.conversation.admits(&self.sender) {
+            let text = format!(
+                "{} is no part of {}; send as one of its two users",
+                self.sender, self.conversation
+            );
+            return Err(Error::new(ErrorKind::Conversation, text));
+        }
+        Ok(())
+    }
+
+    /// The largest body and extension together, in bytes.
+    pub fn content_max() -> u64 {
+        Limit::MessageContent.max()
+    }
+}
+
+/// A message to import with its own, old time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldMessage {
+    /// The message.
+    pub message: NewMessage,
+    /// When it was sent.
+    pub time: Millis,
+    /// How many messages like this one (same conversation, time, sender and content) stood before it in the source.
+    /// The import stores it unless that many and one more are stored already, so that repeating an import changes
+    /// nothing, and a source that really holds the same line twice keeps both.
+    pub occurrence: u32,
+}
+
+/// What an append answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The id it was given.
+    pub id: MessageId,
+    /// Its place in the conversation.
+    pub seq: Seq,
+    /// Whether it was stored before and this call stored nothing.
+    pub duplicate: bool,
+}

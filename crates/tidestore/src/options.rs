@@ -1,0 +1,84 @@
+//! How a store behaves.
+
+use std::time::Duration;
+
+use tidestore_kv::EngineKind;
+
+/// What an acknowledged append has survived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Written and flushed to the device: survives a power cut.
+    #[default]
+    Synced,
+    /// Written: survives a crash of the process; flushed to the device at most
+    /// [`buffered_delay`](Options::buffered_delay) later.
+    Buffered,
+}
+
+/// How a store behaves. `Options::default()` suits a server with a few gigabytes of memory.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Number of shards, 1 to 64; only used when the store is created, afterwards the store knows. Each shard is one
+    /// commit log with one committer thread. Default 2: conversations commit in parallel, and a flush of the
+    /// device is still shared by many writers.
+    pub shards: u16,
+    /// Where the views live; only used when the store is created. Default sled.
+    pub engine: EngineKind,
+    /// Durability of appends that do not say otherwise. Default [`Durability::Synced`].
+    pub durability: Durability,
+    /// How long a [`Buffered`](Durability::Buffered) append may wait for its flush. Default 100 ms.
+    pub buffered_delay: Duration,
+    /// Memory of a shard's memtable before it becomes segments, in bytes. Default 32 MiB.
+    pub memtable_bytes: usize,
+    /// A memtable becomes segments after this time even if it is not full. Default 1 hour.
+    pub memtable_age: Duration,
+    /// Memory for decoded blocks, all shards together, in bytes. Default 64 MiB.
+    pub cache_bytes: usize,
+    /// Open files of segments, all shards together. Default 256.
+    pub open_files: usize,
+    /// Raw size of a block, in bytes. Default 32 KiB.
+    pub block_bytes: usize,
+    /// zstd level of blocks, 1 to 19. Default 3.
+    pub compression_level: i32,
+    /// Size of a commit log file, in bytes. Default 16 MiB.
+    pub log_file_bytes: u64,
+    /// Calls that may wait at one shard before further ones are held back. Default 1024.
+    pub queue_depth: usize,
+    /// A retry with the same client id gets the first receipt for at least this long. Default 24 hours.
+    pub dedupe_window: Duration,
+    /// After a downgrade, hidden messages stay on disk and the change can be undone for this long. Default 24 hours.
+    pub downgrade_grace: Duration,
+    /// How often expiry runs in the background. Default 60 s.
+    pub expiry_interval: Duration,
+    /// The wall clock may drift this far from the monotonic clock before expiry pauses. Default 1 hour.
+    pub clock_drift_max: Duration,
+    /// The store may have been closed this long before expiry waits for an operator's word. Default 48 hours.
+    pub clock_gap_max: Duration,
+    /// Whether flush, merge and expiry run by themselves. Default true; tests that count operations say false.
+    pub background: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            shards: 2,
+            engine: EngineKind::Sled,
+            durability: Durability::Synced,
+            buffered_delay: Duration::from_millis(100),
+            memtable_bytes: 32 << 20,
+            memtable_age: Duration::from_secs(3_600),
+            cache_bytes: 64 << 20,
+            open_files: 256,
+            block_bytes: 32 << 10,
+            compression_level: 3,
+            log_file_bytes: 16 << 20,
+            queue_depth: 1_024,
+            dedupe_window: Duration::from_secs(24 * 3_600),
+            downgrade_grace: Duration::from_secs(24 * 3_600),
+            expiry_interval: Duration::from_secs(60),
+            clock_drift_max: Duration::from_secs(3_600),
+            clock_gap_max: Duration::from_secs(48 * 3_600),
+            background: true,
+        }
+    }
+}

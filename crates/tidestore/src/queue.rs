@@ -1,0 +1,122 @@
+//! The queue in front of a committer: bounded for callers, with a second lane for the store's own work.
+//!
+//! Callers wait for a permit before they enter, so a queue never grows beyond its depth. The store's own commands
+//! (install a flush, trim the log) pass by, because the committer may have to wait for exactly them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// A bounded queue with a fast lane.
+#[derive(Debug)]
+pub(crate) struct Queue<T> {
+    state: Mutex<State<T>>,
+    filled: Condvar,
+    permits: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    own: VecDeque<T>,
+    callers: VecDeque<(T, OwnedSemaphorePermit)>,
+    closed: bool,
+}
+
+/// What the committer took from the queue.
+#[derive(Debug)]
+pub(crate) struct Drained<T> {
+    /// Commands in the order in which they are to be processed.
+    pub(crate) commands: Vec<T>,
+    /// Held until the commands are answered.
+    pub(crate) permits: Vec<OwnedSemaphorePermit>,
+}
+
+impl<T> Queue<T> {
+    pub(crate) fn new(depth: usize) -> Self {
+        let state = State {
+            own: VecDeque::new(),
+            callers: VecDeque::new(),
+            closed: false,
+        };
+        Self {
+            state: Mutex::new(state),
+            filled: Condvar::new(),
+            permits: Arc::new(Semaphore::new(depth)),
+        }
+    }
+
+    /// Waits for a place and enters; gives the command back once the queue is closed.
+    pub(crate) async fn push(&self, command: T) -> Result<(), T> {
+        let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else {
+            return Err(command);
+        };
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(command);
+        }
+        state.callers.push_back((command, permit));
+        self.filled.notify_one();
+        Ok(())
+    }
+
+    /// Enters the fast lane without waiting; gives the command back once the queue is closed.
+    pub(crate) fn push_own(&self, command: T) -> Result<(), T> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(command);
+        }
+        state.own.push_back(command);
+        self.filled.notify_one();
+        Ok(())
+    }
+
+    /// Waits for commands and takes all that wait, at most `most`. Callers' commands stay where they are while
+    /// `own_only`. Empty after `patience`; `None` once the queue is closed and empty.
+    pub(crate) fn drain(
+        &self,
+        most: usize,
+        own_only: bool,
+        patience: Option<Duration>,
+    ) -> Option<Drained<T>> {
+        let mut state = self.state.lock();
+        while state.own.is_empty() && (own_only || state.callers.is_empty()) {
+            if state.closed && state.callers.is_empty() {
+                return None;
+            }
+            let timed_out = match patience {
+                Some(patience) => self.filled.wait_for(&mut state, patience).timed_out(),
+                None => {
+                    self.filled.wait(&mut state);
+                    false
+                }
+            };
+            if timed_out {
+                break;
+            }
+        }
+        let mut drained = Drained {
+            commands: state.own.drain(..).collect(),
+            permits: Vec::new(),
+        };
+        let callers = if own_only {
+            0
+        } else {
+            state.callers.len().min(most)
+        };
+        for (command, permit) in state.callers.drain(..callers) {
+            drained.commands.push(command);
+            drained.permits.push(permit);
+        }
+        Some(drained)
+    }
+
+    /// Lets nobody in any more; what waits is still processed.
+    pub(crate) fn close(&self) {
+        self.state.lock().closed = true;
+        self.permits.close();
+        self.filled.notify_all();
+    }
+}

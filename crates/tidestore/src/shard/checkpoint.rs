@@ -1,0 +1,188 @@
+//! What happens to a shard's files: flush and checkpoint, merge, expiry.
+//!
+//! All of it runs on threads of the store and reaches the views only as manifest changes through the committer. The
+//! order is always the same: write and sync the new file, log the change, flush the tables, trim the log or unlink.
+
+use std::path::PathBuf;
+
+use tidestore_disk::Millis;
+use tidestore_messages::{AppId, Expirable, MergeTime};
+
+use crate::error::{ErrorKind, Result};
+use crate::expiry::{ExpiryReport, MergeReport};
+use crate::guard::millis;
+use crate::record::{Event, ManifestChange};
+use crate::shard::{Command, Shard};
+
+/// Positions that hold no messages may gather up to this many before the log is trimmed without a flush.
+const IDLE_POSITIONS_MAX: u64 = 1_024;
+
+impl Shard {
+    /// Turns every memtable into segments, makes the tables durable and trims the log.
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.ask_own(Command::Freeze)?;
+        self.flush_frozen()?;
+        self.checkpoint_idle()
+    }
+
+    /// Turns full memtables into segments, oldest first.
+    pub(crate) fn flush_frozen(&self) -> Result<()> {
+        let _turn = self.files.lock();
+        while let Some(frozen) = self.view.oldest_frozen() {
+            let flushed = self.view.write_frozen(&frozen, self.guard.now())?;
+            let through = flushed.through;
+            let change = ManifestChange {
+                added: flushed.added,
+                receipts_added: flushed.receipts,
+                flushed: Some(through),
+                ..self.manifest_change()
+            };
+            self.change_manifest(change)?;
+            self.engine.flush()?;
+            self.ask_own(|reply| Command::Trim(through + 1, reply))?;
+        }
+        Ok(())
+    }
+
+    /// Trims a log that only holds events, which the tables have applied.
+    fn checkpoint_idle(&self) -> Result<()> {
+        let end = self.status.lock().log_end;
+        if end.saturating_sub(self.idle_since()?) < IDLE_POSITIONS_MAX {
+            return Ok(self.engine.flush()?);
+        }
+        let mut change = self.manifest_change();
+        self.decide_own(Box::new(move |shard| {
+            if shard.view.active_bytes() > 0 || shard.view.frozen_count() > 0 {
+                return Ok(None);
+            }
+            change.flushed = Some(shard.status.lock().log_end);
+            Ok(Some(Event::Manifest(change)))
+        }))?;
+        self.engine.flush()?;
+        let flushed = self.idle_since()?;
+        self.ask_own(|reply| Command::Trim(flushed + 1, reply))
+    }
+
+    fn idle_since(&self) -> Result<u64> {
+        crate::tables::number(&*self.engine, crate::tables::FLUSHED)
+    }
+
+    /// Merges what is worth merging.
+    pub(crate) fn merge(&self, force: bool, report: &mut MergeReport) -> Result<()> {
+        let _turn = self.files.lock();
+        let time = MergeTime {
+            now: self.guard.now(),
+            monotonic: self.monotonic(),
+            force,
+        };
+        for job in self.view.plan_merges(time) {
+            let inputs = job.paths();
+            let merged = self.view.write_merge(&job)?;
+            report.merges += 1;
+            report.segments_in += merged.removed.len() as u64;
+            report.bytes_in += merged.bytes_in;
+            if let Some(added) = &merged.added {
+                report.segments_out += 1;
+                report.bytes_out += added.file_len;
+            }
+            let change = ManifestChange {
+                added: merged.added.into_iter().collect(),
+                removed: merged.removed,
+                ..self.manifest_change()
+            };
+            self.change_manifest(change)?;
+            self.view.unlink(&inputs)?;
+        }
+        Ok(())
+    }
+
+    /// Takes every segment off the disk that lies below its apps' physical floors, and receipts beyond the window.
+    pub(crate) fn expire(&self, report: &mut ExpiryReport) -> Result<()> {
+        if self.holds_expired_in_memory() {
+            // A quiet app's messages may lie in memory for good: flushing leaves out what is expired.
+            self.flush()?;
+        }
+        let _turn = self.files.lock();
+        let expirable = self.view.expirable();
+        let window = millis(self.options.dedupe_window);
+        let before = self.guard.expiry_now().saturating_sub(window);
+        let receipts = self.view.receipts_before(before);
+        if expirable.is_empty() && receipts.is_empty() {
+            return Ok(());
+        }
+        let mut paths: Vec<PathBuf> = expirable.iter().map(|e| e.path.clone()).collect();
+        paths.extend(
+            receipts
+                .iter()
+                .map(|g| tidestore_messages::receipt_run_path(self.number, *g)),
+        );
+        let change = ManifestChange {
+            removed: expirable.iter().map(|e| e.meta.generation).collect(),
+            receipts_removed: receipts,
+            ..self.manifest_change()
+        };
+        match self.change_manifest(change.clone()) {
+            // Expiry must work on a full disk: the floor alone says that these files may go, and what they free
+            // makes room for the record.
+            Err(error) if *error.kind() == ErrorKind::Full => {
+                self.view.unlink(&paths)?;
+                self.change_manifest(change)?;
+            }
+            other => {
+                other?;
+                self.view.unlink(&paths)?;
+            }
+        }
+        for expired in &expirable {
+            report.add(&self.registry, expired);
+        }
+        Ok(())
+    }
+
+    fn holds_expired_in_memory(&self) -> bool {
+        let floor = |app| {
+            use tidestore_messages::Apps;
+            self.registry.physical_floor(app)
+        };
+        self.view.memory_tallies().into_iter().any(|(app, oldest)| {
+            let width = self.bucket_width(app, oldest);
+            oldest.saturating_add(width) <= floor(app)
+        })
+    }
+
+    fn bucket_width(&self, app: AppId, time: Millis) -> Millis {
+        use tidestore_messages::Apps;
+        let bucket = tidestore_messages::bucket_of(time, self.registry.retention_days(app));
+        bucket.end - bucket.start
+    }
+
+    fn manifest_change(&self) -> ManifestChange {
+        ManifestChange {
+            next_generation: self.view.next_generation(),
+            ..ManifestChange::default()
+        }
+    }
+
+    fn change_manifest(&self, mut change: ManifestChange) -> Result<()> {
+        change.next_generation = self.view.next_generation();
+        self.decide_own(Box::new(move |_| Ok(Some(Event::Manifest(change)))))
+    }
+}
+
+impl ExpiryReport {
+    fn add(&mut self, registry: &crate::apps::Registry, expired: &Expirable) {
+        self.segments += 1;
+        self.bytes += expired.meta.file_len;
+        self.messages += expired.meta.messages;
+        for share in &expired.meta.apps {
+            let Some(record) = registry.by_id(share.app) else {
+                continue;
+            };
+            let app = self.apps.entry(record.key.clone()).or_default();
+            app.segments += 1;
+            app.messages += share.messages;
+            // A shared file is counted by the share of its messages.
+            app.bytes += expired.meta.file_len * share.messages / expired.meta.messages.max(1);
+        }
+    }
+}

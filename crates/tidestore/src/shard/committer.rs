@@ -1,0 +1,395 @@
+//! The committer: the one thread that changes a shard.
+//!
+//! It takes all commands that wait, stages them, writes one batch, flushes it once, applies it to the views and then
+//! answers everybody. So a flush of the device is shared by all writers that waited for the one before.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidestore_kv::Batch;
+use tidestore_log::{Log, Position};
+use tidestore_messages::AppId;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::options::Durability;
+use crate::record::{self, Event, ManifestChange};
+use crate::shard::stage::{Outcome, Stage, current};
+use crate::shard::{Append, Command, Decide, Messages, Shard};
+use crate::tables;
+
+/// The writer of a shard.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    shard: Arc<Shard>,
+    log: Box<dyn Log>,
+    stage: Stage,
+    last_live: u64,
+    last_seen: u64,
+    /// When what was written but not flushed has to be flushed, on the monotonic clock.
+    flush_by: Option<Duration>,
+}
+
+/// A batch is closed at this size, so that one command with many messages does not hold up all others.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+/// Commands taken from the queue at a time.
+const DRAIN_MAX: usize = 1_024;
+/// So many full memtables may wait before callers have to.
+const FROZEN_MAX: usize = 2;
+
+impl Committer {
+    pub(crate) fn new(shard: Arc<Shard>, log: Box<dyn Log>, last_live: u64, seen: u64) -> Self {
+        let committer = Self {
+            shard,
+            log,
+            stage: Stage::default(),
+            last_live,
+            last_seen: seen,
+            flush_by: None,
+        };
+        committer.publish();
+        committer
+    }
+
+    /// Works until the queue is closed and empty.
+    pub(crate) fn run(mut self) {
+        loop {
+            let own_only = self.shard.options.background
+                && self.shard.view.frozen_count() >= FROZEN_MAX
+                && self.shard.poisoned().is_none();
+            let patience = self.flush_by.map(|by| by.saturating_sub(self.monotonic()));
+            let Some(drained) = self.shard.queue.drain(DRAIN_MAX, own_only, patience) else {
+                break;
+            };
+            self.process(drained.commands);
+            if self.flush_by.is_some_and(|by| by <= self.monotonic()) {
+                // A failure poisons the shard; whoever comes next hears of it.
+                drop(self.flush());
+            }
+        }
+        drop(self.flush());
+    }
+
+    fn process(&mut self, commands: Vec<Command>) {
+        let mut outcomes = Vec::new();
+        let mut synced = false;
+        self.stage.restart(self.shard.guard.now());
+        for command in commands {
+            match command {
+                Command::Append(append) => {
+                    synced |= append.durability == Durability::Synced;
+                    self.stage_append(append, &mut outcomes);
+                    if self.stage.bytes.len() >= BATCH_BYTES_MAX {
+                        self.commit(&mut outcomes, std::mem::take(&mut synced));
+                    }
+                }
+                // These look at the views, so what is staged before them is committed first.
+                other => {
+                    self.commit(&mut outcomes, std::mem::take(&mut synced));
+                    self.other(other);
+                }
+            }
+        }
+        self.commit(&mut outcomes, synced);
+    }
+
+    fn other(&mut self, command: Command) {
+        match command {
+            Command::Append(_) => {}
+            Command::Decide(decide) => self.decide(decide),
+            Command::Freeze(reply) => drop(reply.send(self.freeze())),
+            Command::Sync(reply) => drop(reply.send(self.flush())),
+            Command::Trim(before, reply) => drop(reply.send(self.trim(before))),
+        }
+    }
+
+    fn stage_append(&mut self, append: Append, outcomes: &mut Vec<Outcome>) {
+        let Append {
+            app,
+            messages,
+            reply,
+            ..
+        } = append;
+        let refused = self
+            .shard
+            .poisoned()
+            .map_or_else(|| current(&self.shard, &app), Err);
+        let (shard, stage, last_live) = (&*self.shard, &mut self.stage, &mut self.last_live);
+        let receipts = match (refused, messages) {
+            (Err(error), Messages::Live(list)) => vec![Err(error); list.len()],
+            (Err(error), Messages::Imported(list)) => vec![Err(error); list.len()],
+            (Ok(app), Messages::Live(list)) => list
+                .into_iter()
+                .map(|message| stage.live(shard, &app, message, last_live))
+                .collect(),
+            (Ok(app), Messages::Imported(list)) => list
+                .into_iter()
+                .map(|old| stage.imported(shard, &app, old))
+                .collect(),
+        };
+        outcomes.push((reply, receipts));
+    }
+
+    /// Writes what is staged, applies it, answers, and starts the next batch.
+    fn commit(&mut self, outcomes: &mut Vec<Outcome>, synced: bool) {
+        let written = if self.stage.is_empty() {
+            // A duplicate may repeat a message that was only buffered: a synced caller waits for its flush too.
+            if synced && self.flush_by.is_some() {
+                self.flush()
+            } else {
+                Ok(())
+            }
+        } else {
+            self.write(synced).map(|_| self.apply_messages())
+        };
+        for (reply, mut receipts) in outcomes.drain(..) {
+            if let Err(error) = &written {
+                for receipt in receipts.iter_mut().filter(|receipt| receipt.is_ok()) {
+                    *receipt = Err(error.clone());
+                }
+            }
+            // A caller that went away is not interested in the answer.
+            drop(reply.send(receipts));
+        }
+        self.stage.restart(self.shard.guard.now());
+        self.publish();
+        if self.shard.view.active_bytes() >= self.shard.options.memtable_bytes {
+            drop(self.freeze());
+        }
+    }
+
+    /// Appends the staged bytes to the log and, if asked, flushes them.
+    fn write(&mut self, synced: bool) -> Result<Position> {
+        let position = match self.log.append(&self.stage.bytes) {
+            Ok(position) => position,
+            Err(error) => return Err(self.failed(error)),
+        };
+        self.last_seen = self.last_seen.max(self.shard.guard.now());
+        if synced {
+            self.flush_by = Some(Duration::ZERO);
+            self.flush()?;
+        } else if self.flush_by.is_none() {
+            self.flush_by = Some(self.monotonic() + self.shard.options.buffered_delay);
+        }
+        Ok(position)
+    }
+
+    fn apply_messages(&mut self) {
+        if self.stage.applied.is_empty() {
+            return;
+        }
+        let rows = self.stage.applied.iter();
+        self.shard
+            .heads
+            .advance(rows.map(|row| (row.app, &row.conversation, row.message.seq, row.message.id)));
+        self.shard.view.insert(self.stage.applied.drain(..));
+        let mut status = self.shard.status.lock();
+        status
+            .active_since
+            .get_or_insert_with(|| self.shard.monotonic());
+    }
+
+    /// Makes everything written durable.
+    fn flush(&mut self) -> Result<()> {
+        if let Some(error) = self.shard.poisoned() {
+            return Err(error);
+        }
+        if self.flush_by.take().is_none() {
+            return Ok(());
+        }
+        self.log.sync().map_err(|error| self.failed(error))
+    }
+
+    /// A full disk is over once there is space; any other failure of the log is final.
+    fn failed(&self, error: tidestore_log::Error) -> Error {
+        let error = Error::from(error);
+        if *error.kind() != ErrorKind::Full {
+            self.shard.poison(&error);
+        }
+        error
+    }
+
+    fn decide(&mut self, decide: Decide) {
+        let Decide { decision, reply } = decide;
+        let decided = self
+            .shard
+            .poisoned()
+            .map_or_else(|| decision(&self.shard), Err);
+        let done = match decided {
+            Ok(Some(event)) => self.commit_event(event),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        self.publish();
+        drop(reply.send(done));
+    }
+
+    fn commit_event(&mut self, event: Event) -> Result<()> {
+        self.stage.restart(self.shard.guard.now());
+        let staged = record::put_event(&mut self.stage.bytes, &event)
+            .map_err(|error| Error::new(ErrorKind::Argument, error.to_string()));
+        let written = staged.and_then(|()| self.write(true));
+        // Whatever became of it, the next batch must not carry this event a second time.
+        self.stage.restart(self.shard.guard.now());
+        let position = written?;
+        let numbers = Numbers {
+            applied: position.0,
+            last_live: self.last_live,
+            last_seen: self.last_seen,
+        };
+        let batch = apply_to_tables(&self.shard, &event, numbers);
+        if let Err(error) = batch.and_then(|batch| Ok(self.shard.engine.write(batch)?)) {
+            // The change is durable in the log, but its view is behind: only a replay can mend that.
+            self.shard.poison(&error);
+            return Err(error);
+        }
+        apply_to_memory(&self.shard, event);
+        Ok(())
+    }
+
+    fn freeze(&mut self) -> Result<()> {
+        self.flush()?;
+        if self.shard.view.freeze(self.log.end().0) {
+            self.shard.status.lock().active_since = None;
+            self.shard.wake();
+        }
+        Ok(())
+    }
+
+    fn trim(&mut self, before: u64) -> Result<()> {
+        if let Some(error) = self.shard.poisoned() {
+            return Err(error);
+        }
+        let trimmed = self
+            .log
+            .trim(Position(before))
+            .map_err(|error| self.failed(error));
+        self.publish();
+        trimmed
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.shard.monotonic()
+    }
+
+    fn publish(&self) {
+        let mut status = self.shard.status.lock();
+        status.log_bytes = self.log.bytes_on_disk();
+        status.log_end = self.log.end().0;
+        status.last_live = self.last_live;
+        status.last_seen = self.last_seen;
+    }
+}
+
+/// The numbers that are written with every change of the tables.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Numbers {
+    pub(crate) applied: u64,
+    pub(crate) last_live: u64,
+    pub(crate) last_seen: u64,
+}
+
+/// What an event changes in the tables, together with the position it stands at.
+pub(crate) fn apply_to_tables(shard: &Shard, event: &Event, numbers: Numbers) -> Result<Batch> {
+    let mut batch = Batch::new();
+    match event {
+        Event::App(record) => {
+            let key = record.id.to_be_bytes();
+            tables::put_row(&mut batch, tables::APPS, key, record)?;
+            let last = tables::number(&*shard.engine, tables::LAST_APP)?.max(record.id.into());
+            tables::put_number(&mut batch, tables::LAST_APP, last);
+        }
+        Event::AppDeleted(id) => {
+            batch.delete(tables::APPS, id.to_be_bytes());
+        }
+        Event::Floors(floors) => {
+            for (id, floor) in floors {
+                if let Some(record) = shard.registry.by_id(AppId(*id)) {
+                    let mut record = (*record).clone();
+                    record.floor = record.floor.max(*floor);
+                    tables::put_row(&mut batch, tables::APPS, id.to_be_bytes(), &record)?;
+                }
+            }
+        }
+        Event::AppForgotten(id) => forget_heads(shard, &mut batch, AppId(*id))?,
+        Event::Manifest(change) => put_manifest(shard, &mut batch, change)?,
+        Event::Alive => {}
+    }
+    tables::put_number(&mut batch, tables::APPLIED, numbers.applied);
+    tables::put_number(&mut batch, tables::LAST_LIVE, numbers.last_live);
+    tables::put_number(&mut batch, tables::LAST_SEEN, numbers.last_seen);
+    Ok(batch)
+}
+
+fn forget_heads(shard: &Shard, batch: &mut Batch, app: AppId) -> Result<()> {
+    let mut after = None;
+    loop {
+        let page = tables::heads_after(&*shard.engine, app, after.as_ref(), 1_024)?;
+        for (conversation, _) in &page {
+            batch.delete(tables::HEADS, tables::head_key(app, conversation.as_str()));
+        }
+        match page.into_iter().last() {
+            Some((last, _)) => after = Some(last),
+            None => return Ok(()),
+        }
+    }
+}
+
+fn put_manifest(shard: &Shard, batch: &mut Batch, change: &ManifestChange) -> Result<()> {
+    for meta in &change.added {
+        tables::put_row(batch, tables::SEGMENTS, meta.generation.to_be_bytes(), meta)?;
+    }
+    for generation in &change.removed {
+        batch.delete(tables::SEGMENTS, generation.to_be_bytes());
+    }
+    if let Some(meta) = &change.receipts_added {
+        tables::put_row(batch, tables::RECEIPTS, meta.generation.to_be_bytes(), meta)?;
+    }
+    for generation in &change.receipts_removed {
+        batch.delete(tables::RECEIPTS, generation.to_be_bytes());
+    }
+    tables::put_number(batch, tables::NEXT_GENERATION, change.next_generation);
+    if let Some(flushed) = change.flushed {
+        tables::put_number(batch, tables::FLUSHED, flushed);
+        shard.heads.checkpoint(batch);
+    }
+    Ok(())
+}
+
+/// What an event changes in memory, once it is durable.
+pub(crate) fn apply_to_memory(shard: &Shard, event: Event) {
+    match event {
+        Event::App(record) => shard.registry.put(record),
+        Event::AppDeleted(id) => shard.registry.remove(id),
+        Event::Floors(floors) => {
+            for (id, floor) in floors {
+                if let Some(record) = shard.registry.by_id(AppId(id)) {
+                    let mut record = (*record).clone();
+                    record.floor = record.floor.max(floor);
+                    shard.registry.put(record);
+                }
+            }
+        }
+        Event::AppForgotten(id) => shard.heads.forget(AppId(id)),
+        Event::Manifest(change) => {
+            let ManifestChange {
+                added,
+                removed,
+                receipts_added,
+                receipts_removed,
+                flushed,
+                next_generation,
+            } = change;
+            shard.view.raise_generation(next_generation);
+            shard.view.install_receipts_removed(&receipts_removed);
+            match flushed {
+                Some(through) => shard.view.install_flush(tidestore_messages::Flushed {
+                    added,
+                    receipts: receipts_added,
+                    through,
+                }),
+                None => drop(shard.view.install_change(added, &removed)),
+            }
+        }
+        Event::Alive => {}
+    }
+}

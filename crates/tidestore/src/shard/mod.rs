@@ -1,0 +1,226 @@
+//! One shard: a commit log, the views of it, and the thread that joins them.
+//!
+//! Every change passes the committer: it is checked against the views and against what is staged before it, framed
+//! with its neighbours, written and flushed once, applied to the views, and only then answered.
+
+mod checkpoint;
+mod committer;
+mod heads;
+mod recovery;
+mod stage;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+use tidestore_disk::{Clock, Millis};
+use tidestore_kv::Engine;
+use tidestore_messages::{MessageView, StoreId};
+use tokio::sync::oneshot;
+
+use crate::apps::{AppRecord, Registry};
+use crate::background::Bell;
+use crate::error::{Error, ErrorKind, Result};
+use crate::guard::ClockGuard;
+use crate::message::{NewMessage, OldMessage, Receipt};
+use crate::options::{Durability, Options};
+use crate::queue::Queue;
+use crate::record::Event;
+
+pub(crate) use committer::Committer;
+pub(crate) use heads::Heads;
+pub(crate) use recovery::{Parts, open_tables, recover};
+
+/// What the threads of a shard share.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) number: u16,
+    pub(crate) store: StoreId,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) options: Arc<Options>,
+    pub(crate) guard: Arc<ClockGuard>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) view: MessageView,
+    pub(crate) heads: Heads,
+    pub(crate) queue: Queue<Command>,
+    /// Why the shard takes no more changes.
+    poison: Mutex<Option<Error>>,
+    /// Flush, merge and expiry of one shard take turns, so that a file is never an input twice.
+    pub(crate) files: Mutex<()>,
+    pub(crate) status: Mutex<Status>,
+    /// Rung when a memtable waits to be flushed.
+    bell: Arc<Bell>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Figures the committer leaves for others to see.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Status {
+    pub(crate) log_bytes: u64,
+    pub(crate) log_end: u64,
+    pub(crate) last_live: u64,
+    pub(crate) last_seen: Millis,
+    /// When the active memtable got its first message, on the monotonic clock.
+    pub(crate) active_since: Option<std::time::Duration>,
+}
+
+/// What a committer is asked to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Append messages.
+    Append(Append),
+    /// Change something else; decided by the committer, so that nothing can change in between.
+    Decide(Decide),
+    /// Set a fresh memtable in place of the active one.
+    Freeze(oneshot::Sender<Result<()>>),
+    /// Make everything written durable.
+    Sync(oneshot::Sender<Result<()>>),
+    /// Forget log positions before this one: every view is durable beyond them.
+    Trim(u64, oneshot::Sender<Result<()>>),
+}
+
+/// Messages of one app to append.
+#[derive(Debug)]
+pub(crate) struct Append {
+    pub(crate) app: Arc<AppRecord>,
+    pub(crate) messages: Messages,
+    pub(crate) durability: Durability,
+    pub(crate) reply: oneshot::Sender<Vec<Result<Receipt>>>,
+}
+
+/// Live messages get the time of their commit, imported ones keep their own.
+#[derive(Debug)]
+pub(crate) enum Messages {
+    Live(Vec<NewMessage>),
+    Imported(Vec<OldMessage>),
+}
+
+/// Looks at the shard as it is and says what is to change.
+pub(crate) type Decision = Box<dyn FnOnce(&Shard) -> Result<Option<Event>> + Send>;
+
+/// A change that is no message.
+pub(crate) struct Decide {
+    pub(crate) decision: Decision,
+    pub(crate) reply: oneshot::Sender<Result<()>>,
+}
+
+impl std::fmt::Debug for Decide {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decide").finish_non_exhaustive()
+    }
+}
+
+impl Shard {
+    /// Appends messages and waits for their receipts.
+    pub(crate) async fn append(
+        &self,
+        app: Arc<AppRecord>,
+        messages: Messages,
+        durability: Durability,
+    ) -> Result<Vec<Result<Receipt>>> {
+        let answer = self.submit(app, messages, durability).await?;
+        self.answered(answer).await
+    }
+
+    /// Puts messages into the queue; their order is that of the calls.
+    pub(crate) async fn submit(
+        &self,
+        app: Arc<AppRecord>,
+        messages: Messages,
+        durability: Durability,
+    ) -> Result<oneshot::Receiver<Vec<Result<Receipt>>>> {
+        let (reply, answer) = oneshot::channel();
+        let append = Append {
+            app,
+            messages,
+            durability,
+            reply,
+        };
+        self.queue
+            .push(Command::Append(append))
+            .await
+            .map_err(|_| closed())?;
+        Ok(answer)
+    }
+
+    /// Waits for the receipts of submitted messages.
+    pub(crate) async fn answered(
+        &self,
+        answer: oneshot::Receiver<Vec<Result<Receipt>>>,
+    ) -> Result<Vec<Result<Receipt>>> {
+        answer.await.map_err(|_| self.gone())
+    }
+
+    /// Makes a change and waits until it is durable and applied.
+    pub(crate) async fn decide(&self, decision: Decision) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        let decide = Command::Decide(Decide { decision, reply });
+        self.queue.push(decide).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| self.gone())?
+    }
+
+    /// As [`decide`](Self::decide), from a thread of the store itself: passes waiting callers.
+    pub(crate) fn decide_own(&self, decision: Decision) -> Result<()> {
+        self.ask_own(|reply| Command::Decide(Decide { decision, reply }))
+    }
+
+    /// Sends one of the store's own commands and waits for the answer.
+    pub(crate) fn ask_own(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<()>>) -> Command,
+    ) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.push_own(command(reply)).map_err(|_| closed())?;
+        answer.blocking_recv().map_err(|_| self.gone())?
+    }
+
+    /// Raises floors of apps whose home this is.
+    pub(crate) fn raise_floors(&self, floors: Vec<(u32, Millis)>) -> Result<()> {
+        self.decide_own(Box::new(move |_| Ok(Some(Event::Floors(floors)))))
+    }
+
+    /// Time since an arbitrary start.
+    pub(crate) fn monotonic(&self) -> std::time::Duration {
+        self.clock.monotonic()
+    }
+
+    /// Tells the flusher that a memtable waits.
+    pub(crate) fn wake(&self) {
+        self.bell.ring();
+    }
+
+    /// Stops taking changes for good. The first reason stays.
+    pub(crate) fn poison(&self, cause: &Error) {
+        let text = format!("shard {} takes no more changes: {cause}", self.number);
+        tracing::error!(shard = self.number, %cause, "shard is poisoned");
+        let error = Error::new(ErrorKind::Poisoned, text).with_source(cause.clone());
+        self.poison.lock().get_or_insert(error);
+    }
+
+    /// The reason why the shard takes no more changes.
+    pub(crate) fn poisoned(&self) -> Option<Error> {
+        self.poison.lock().clone()
+    }
+
+    fn gone(&self) -> Error {
+        self.poisoned().unwrap_or_else(closed)
+    }
+
+    pub(crate) fn keep_thread(&self, thread: JoinHandle<()>) {
+        *self.thread.lock() = Some(thread);
+    }
+
+    /// Lets the committer finish what waits and ends it.
+    pub(crate) fn stop(&self) {
+        self.queue.close();
+        if let Some(thread) = self.thread.lock().take() {
+            // A committer that panicked has poisoned nothing else: its callers got an error when it went.
+            drop(thread.join());
+        }
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the store is closed")
+}

@@ -1,0 +1,280 @@
+//! Opening a shard: tables first, then the part of the log that they do not hold yet.
+//!
+//! | state after a crash | what opening does |
+//! |---|---|
+//! | batch in the log, not in a view | applies it again: records state absolute values |
+//! | batch in the tables, not flushed by the engine | the engine lost it; the log still has it, because it is trimmed only behind a flush |
+//! | segment written, manifest change not in the log | the file is swept; its messages are still in the log |
+//! | manifest change in the log, old files still there | the files are swept |
+//! | tables older than the first position of the log | refuses: a part of the directory is missing |
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tidestore_disk::{Disk, FileCache};
+use tidestore_kv::Engine;
+use tidestore_log::{FileLog, Log, LogOptions, Position};
+use tidestore_messages::{
+    AppId, Applied, BlockCache, Conversation, Manifest, Message, MessageView, ReceiptKey,
+    SegmentOptions, StoreId, ViewParts,
+};
+
+use crate::apps::{AppRecord, Registry};
+use crate::background::Bell;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::StoreFile;
+use crate::guard::ClockGuard;
+use crate::options::Options;
+use crate::queue::Queue;
+use crate::record::{Event, Record, decode_batch};
+use crate::shard::committer::{Numbers, apply_to_memory, apply_to_tables};
+use crate::shard::{Committer, Heads, Shard, Status};
+use crate::tables;
+
+/// What all shards of a store have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn tidestore_disk::Clock>,
+    pub(crate) options: Arc<Options>,
+    pub(crate) store: Arc<StoreFile>,
+    pub(crate) guard: Arc<ClockGuard>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) files: Arc<FileCache>,
+    pub(crate) blocks: Arc<BlockCache>,
+    pub(crate) bell: Arc<Bell>,
+}
+
+pub(crate) fn log_dir(shard: u16) -> PathBuf {
+    Path::new("log").join(format!("shard-{shard:02}"))
+}
+
+pub(crate) fn views_dir(shard: u16) -> PathBuf {
+    Path::new("views").join(format!("shard-{shard:02}"))
+}
+
+/// Opens a shard's tables and tells the registry of its apps.
+pub(crate) fn open_tables(parts: &Parts, number: u16) -> Result<Arc<dyn Engine>> {
+    let dir = views_dir(number);
+    parts.disk.create_dir_all(&dir)?;
+    let engine = tidestore_kv::open(parts.store.engine, &parts.disk, &dir)?;
+    for record in tables::rows::<AppRecord>(&*engine, tables::APPS)? {
+        parts.registry.put(record);
+    }
+    Ok(engine)
+}
+
+/// Replays the log into the views and returns the shard with its committer, which is not running yet.
+pub(crate) fn recover(
+    parts: &Parts,
+    number: u16,
+    engine: Arc<dyn Engine>,
+    notices: &mut Vec<String>,
+) -> Result<(Arc<Shard>, Committer)> {
+    for path in engine.quarantined() {
+        notices.push(format!(
+            "damaged table files were set aside in {}",
+            path.display()
+        ));
+    }
+    let shard = Arc::new(shard(parts, number, engine)?);
+    let dir = log_dir(number);
+    parts.disk.create_dir_all(&dir)?;
+    let options = LogOptions {
+        file_bytes: parts.options.log_file_bytes,
+        ..LogOptions::default()
+    };
+    let store = parts.store.id;
+    let (log, report) = FileLog::open(Arc::clone(&parts.disk), &dir, store, number, options)?;
+    notices.extend(
+        report
+            .notices()
+            .map(|notice| format!("log of shard {number}: {notice}")),
+    );
+    let mut replay = Replay::start(&shard, &log)?;
+    let from = Position(replay.from());
+    log.replay(from, &mut |position, batch| {
+        Ok(replay.batch(&shard, position.0, batch)?)
+    })?;
+    let (last_live, last_seen) = replay.finish(&shard);
+    let committer = Committer::new(Arc::clone(&shard), Box::new(log), last_live, last_seen);
+    Ok((shard, committer))
+}
+
+fn shard(parts: &Parts, number: u16, engine: Arc<dyn Engine>) -> Result<Shard> {
+    let store = StoreId(parts.store.id);
+    let manifest = Manifest {
+        segments: tables::rows(&*engine, tables::SEGMENTS)?,
+        receipts: tables::rows(&*engine, tables::RECEIPTS)?,
+        next_generation: tables::number(&*engine, tables::NEXT_GENERATION)?.max(1),
+    };
+    let view = ViewParts {
+        disk: Arc::clone(&parts.disk),
+        clock: Arc::clone(&parts.clock),
+        files: Arc::clone(&parts.files),
+        blocks: Arc::clone(&parts.blocks),
+        apps: Arc::clone(&parts.registry) as _,
+        store,
+        shard: number,
+        options: SegmentOptions {
+            block_bytes: parts.options.block_bytes,
+            level: parts.options.compression_level,
+        },
+    };
+    Ok(Shard {
+        number,
+        store,
+        clock: Arc::clone(&parts.clock),
+        guard: Arc::clone(&parts.guard),
+        registry: Arc::clone(&parts.registry),
+        view: MessageView::open(view, manifest),
+        heads: Heads::default(),
+        queue: Queue::new(parts.options.queue_depth),
+        options: Arc::clone(&parts.options),
+        engine,
+        poison: Mutex::default(),
+        files: Mutex::default(),
+        status: Mutex::new(Status::default()),
+        bell: Arc::clone(&parts.bell),
+        thread: Mutex::default(),
+    })
+}
+
+/// What a replay has gathered so far.
+#[derive(Debug)]
+struct Replay {
+    applied: u64,
+    flushed: u64,
+    last_live: u64,
+    last_seen: u64,
+    /// Messages that are in no segment yet, with the position they stand at.
+    pending: Vec<(u64, Vec<Applied>)>,
+}
+
+impl Replay {
+    fn start(shard: &Shard, log: &FileLog) -> Result<Self> {
+        let engine = &*shard.engine;
+        let replay = Self {
+            applied: tables::number(engine, tables::APPLIED)?,
+            flushed: tables::number(engine, tables::FLUSHED)?,
+            last_live: tables::number(engine, tables::LAST_LIVE)?,
+            last_seen: tables::number(engine, tables::LAST_SEEN)?,
+            pending: Vec::new(),
+        };
+        let (first, end) = (log.first().0, log.end().0);
+        let missing = if first > replay.from() {
+            format!(
+                "the log begins at {first}, the tables end at {}",
+                replay.from() - 1
+            )
+        } else if end < replay.applied {
+            format!("the log ends at {end}, the tables at {}", replay.applied)
+        } else {
+            return Ok(replay);
+        };
+        let text = format!(
+            "shard {}: {missing}; a part of the data directory is missing or older than the rest",
+            shard.number
+        );
+        Err(Error::new(ErrorKind::NotAStore, text))
+    }
+
+    /// The first position that some view has not applied.
+    fn from(&self) -> u64 {
+        self.applied.min(self.flushed) + 1
+    }
+
+    fn batch(&mut self, shard: &Shard, position: u64, batch: &[u8]) -> Result<()> {
+        let (time, records) = decode_batch(batch).map_err(|error| {
+            let text = format!("shard {}: log position {position}: {error}", shard.number);
+            Error::new(ErrorKind::Corruption, text)
+        })?;
+        self.last_seen = self.last_seen.max(time);
+        let mut rows = Vec::new();
+        for record in records {
+            match record {
+                Record::Message {
+                    app,
+                    conversation,
+                    message,
+                } => {
+                    rows.push(applied(shard, app, conversation, message));
+                }
+                Record::Event(event) if position > self.applied => {
+                    self.event(shard, position, event)?;
+                }
+                Record::Event(_) => {}
+            }
+        }
+        if position > self.flushed && !rows.is_empty() {
+            self.messages(shard, position, rows)?;
+        }
+        Ok(())
+    }
+
+    fn messages(&mut self, shard: &Shard, position: u64, rows: Vec<Applied>) -> Result<()> {
+        for row in &rows {
+            shard.heads.of(&*shard.engine, row.app, &row.conversation)?;
+            if !row.message.id.is_imported() {
+                self.last_live = self.last_live.max(row.message.id.0);
+            }
+        }
+        shard.heads.advance(
+            rows.iter()
+                .map(|row| (row.app, &row.conversation, row.message.seq, row.message.id)),
+        );
+        self.pending.push((position, rows));
+        Ok(())
+    }
+
+    fn event(&mut self, shard: &Shard, position: u64, event: Event) -> Result<()> {
+        if let Event::Manifest(change) = &event
+            && let Some(flushed) = change.flushed
+        {
+            self.flushed = self.flushed.max(flushed);
+            self.pending.retain(|(position, _)| *position > flushed);
+        }
+        let numbers = Numbers {
+            applied: position,
+            last_live: self.last_live,
+            last_seen: self.last_seen,
+        };
+        let batch = apply_to_tables(shard, &event, numbers)?;
+        shard.engine.write(batch)?;
+        self.applied = position;
+        apply_to_memory(shard, event);
+        Ok(())
+    }
+
+    fn finish(self, shard: &Shard) -> (u64, u64) {
+        let rows: Vec<Applied> = self
+            .pending
+            .into_iter()
+            .flat_map(|(_, rows)| rows)
+            .collect();
+        if !rows.is_empty() {
+            shard.view.insert(rows);
+            shard.status.lock().active_since = Some(shard.monotonic());
+        }
+        (self.last_live, self.last_seen)
+    }
+}
+
+fn applied(shard: &Shard, app: AppId, conversation: Conversation, message: Message) -> Applied {
+    let receipt = (!message.client_id.is_empty()).then(|| {
+        ReceiptKey::new(
+            shard.store,
+            app,
+            &conversation,
+            &message.sender,
+            &message.client_id,
+        )
+    });
+    Applied {
+        app,
+        conversation,
+        message,
+        receipt,
+    }
+}

@@ -1,0 +1,343 @@
+//! Staging: checking commands against the views and against what stands before them in the same batch.
+//!
+//! Nothing staged is visible, and all of it is forgotten if the batch cannot be written; only the counter of live ids
+//! moves on, because an id that was ever given is not given again.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use tidestore_disk::Millis;
+use tidestore_messages::{
+    AppId, Applied, Conversation, Message, MessageId, Receipt as Stored, ReceiptKey, Seq,
+};
+
+use crate::apps::AppRecord;
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::{NewMessage, OldMessage, Receipt};
+use crate::record;
+use crate::shard::Shard;
+use crate::tables::Position;
+
+/// A batch in the making.
+#[derive(Debug, Default)]
+pub(crate) struct Stage {
+    /// The bytes for the log.
+    pub(crate) bytes: Vec<u8>,
+    /// The same messages for the views.
+    pub(crate) applied: Vec<Applied>,
+    conversations: HashMap<(AppId, Conversation), Staged>,
+    receipts: HashMap<ReceiptKey, Stored>,
+    imported: BTreeSet<(AppId, MessageId)>,
+    /// The time of the batch.
+    now: Millis,
+}
+
+/// What is staged of one conversation.
+#[derive(Debug, Default)]
+struct Staged {
+    head: Position,
+    rows: Vec<usize>,
+    /// Youngest staged time; an import of a younger message need not look for its like.
+    youngest: Millis,
+}
+
+/// A message may lie this far in the future: clocks differ, but not by more than a day.
+const FUTURE_MAX: Millis = 24 * 3_600_000;
+
+/// How many milliseconds an import may be moved when its own is full.
+const SPILL_MAX: u64 = 1_000;
+
+impl Stage {
+    /// Forgets everything and starts a batch at a time.
+    pub(crate) fn restart(&mut self, now: Millis) {
+        record::start_batch(&mut self.bytes, now);
+        self.applied.clear();
+        self.conversations.clear();
+        self.receipts.clear();
+        self.imported.clear();
+        self.now = now;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        record::is_empty_batch(&self.bytes)
+    }
+
+    /// Stages a live message; the id and the time are now.
+    pub(crate) fn live(
+        &mut self,
+        shard: &Shard,
+        app: &AppRecord,
+        message: NewMessage,
+        last_live: &mut u64,
+    ) -> Result<Receipt> {
+        let id = AppId(app.id);
+        let key = self.receipt_key(shard, id, &message);
+        if let Some(stored) = self.known_receipt(shard, key)? {
+            return Ok(duplicate(stored));
+        }
+        let message_id = next_live(*last_live, self.now, shard.number);
+        let seq = self.next_seq(shard, id, &message.conversation)?;
+        *last_live = message_id.0;
+        Ok(self.put(id, message, message_id, seq, key))
+    }
+
+    /// Stages an imported message; it keeps its time.
+    pub(crate) fn imported(
+        &mut self,
+        shard: &Shard,
+        app: &AppRecord,
+        old: OldMessage,
+    ) -> Result<Receipt> {
+        let id = AppId(app.id);
+        let OldMessage {
+            message,
+            time,
+            occurrence,
+        } = old;
+        let key = self.receipt_key(shard, id, &message);
+        if let Some(stored) = self.known_receipt(shard, key)? {
+            return Ok(duplicate(stored));
+        }
+        self.check_time(shard, app, time)?;
+        if let Some(stored) = self.alike(shard, id, &message, time, occurrence)? {
+            return Ok(duplicate(stored));
+        }
+        let message_id = self.next_imported(shard, id, time)?;
+        let seq = self.next_seq(shard, id, &message.conversation)?;
+        self.imported.insert((id, message_id));
+        Ok(self.put(id, message, message_id, seq, key))
+    }
+
+    fn put(
+        &mut self,
+        app: AppId,
+        message: NewMessage,
+        id: MessageId,
+        seq: Seq,
+        receipt: Option<ReceiptKey>,
+    ) -> Receipt {
+        let NewMessage {
+            conversation,
+            sender,
+            kind,
+            body,
+            ext,
+            client_id,
+        } = message;
+        let sender = sender.into();
+        let message = Message {
+            id,
+            seq,
+            sender,
+            kind,
+            body,
+            ext,
+            client_id,
+        };
+        record::put_message(&mut self.bytes, app, &conversation, &message);
+        if let Some(key) = receipt {
+            self.receipts.insert(key, Stored { id, seq });
+        }
+        if let Some(staged) = self.conversations.get_mut(&(app, conversation.clone())) {
+            staged.head = Position {
+                last_seq: seq.0,
+                last_id: staged.head.last_id.max(id.0),
+            };
+            staged.youngest = staged.youngest.max(id.millis());
+            staged.rows.push(self.applied.len());
+        }
+        self.applied.push(Applied {
+            app,
+            conversation,
+            message,
+            receipt,
+        });
+        Receipt {
+            id,
+            seq,
+            duplicate: false,
+        }
+    }
+
+    fn receipt_key(&self, shard: &Shard, app: AppId, message: &NewMessage) -> Option<ReceiptKey> {
+        let NewMessage {
+            conversation,
+            sender,
+            client_id,
+            ..
+        } = message;
+        (!client_id.is_empty())
+            .then(|| ReceiptKey::new(shard.store, app, conversation, sender.as_str(), client_id))
+    }
+
+    fn known_receipt(&self, shard: &Shard, key: Option<ReceiptKey>) -> Result<Option<Stored>> {
+        let Some(key) = key else { return Ok(None) };
+        match self.receipts.get(&key) {
+            Some(stored) => Ok(Some(*stored)),
+            None => Ok(shard.view.receipt(key)?),
+        }
+    }
+
+    fn conversation(
+        &mut self,
+        shard: &Shard,
+        app: AppId,
+        conversation: &Conversation,
+    ) -> Result<&mut Staged> {
+        use std::collections::hash_map::Entry;
+        match self.conversations.entry((app, conversation.clone())) {
+            Entry::Occupied(staged) => Ok(staged.into_mut()),
+            Entry::Vacant(place) => {
+                let head = shard.heads.of(&*shard.engine, app, conversation)?;
+                Ok(place.insert(Staged {
+                    head,
+                    ..Staged::default()
+                }))
+            }
+        }
+    }
+
+    fn next_seq(&mut self, shard: &Shard, app: AppId, conversation: &Conversation) -> Result<Seq> {
+        Ok(Seq(self
+            .conversation(shard, app, conversation)?
+            .head
+            .last_seq
+            + 1))
+    }
+
+    fn check_time(&self, shard: &Shard, app: &AppRecord, time: Millis) -> Result<()> {
+        let floor = shard.registry.floor(app);
+        if time < floor {
+            let text = format!(
+                "the message is dated {time}, which is {} ms older than what {} keeps",
+                floor - time,
+                app.key
+            );
+            return Err(Error::new(ErrorKind::TooOld { time, floor }, text));
+        }
+        let latest = self.now.saturating_add(FUTURE_MAX);
+        if time > latest {
+            let text = format!("the message is dated {time}, more than 24 hours in the future");
+            return Err(Error::new(ErrorKind::Future { time, latest }, text));
+        }
+        Ok(())
+    }
+
+    /// Finds the message that an import would store a second time.
+    fn alike(
+        &mut self,
+        shard: &Shard,
+        app: AppId,
+        message: &NewMessage,
+        time: Millis,
+        occurrence: u32,
+    ) -> Result<Option<Stored>> {
+        let staged = self.conversation(shard, app, &message.conversation)?;
+        let head_time = MessageId(staged.head.last_id).millis();
+        let rows = if staged.youngest >= time {
+            staged.rows.clone()
+        } else {
+            Vec::new()
+        };
+        let mut alike = Vec::new();
+        // Most imports come sorted: then nothing in the conversation is as young as this message.
+        if head_time >= time {
+            alike = shard.view.at_time(app, &message.conversation, time)?;
+        }
+        let staged = rows
+            .iter()
+            .filter_map(|row| self.applied.get(*row))
+            .map(|row| &row.message);
+        let mut same = alike
+            .iter()
+            .chain(staged)
+            .filter(|stored| stored.millis() == time && is_alike(stored, message));
+        Ok(same.nth(occurrence as usize).map(|stored| Stored {
+            id: stored.id,
+            seq: stored.seq,
+        }))
+    }
+
+    /// Finds an id of the imported lane that nobody has.
+    fn next_imported(&self, shard: &Shard, app: AppId, time: Millis) -> Result<MessageId> {
+        for time in time..=time.saturating_add(SPILL_MAX) {
+            let low = MessageId::new(time, shard.number, true, 0);
+            let high = MessageId::new(time, shard.number, true, MessageId::COUNTER_MAX);
+            let staged = self.imported.range((app, low)..=(app, high)).next_back();
+            let staged = staged.map(|(_, id)| *id);
+            match staged.max(shard.view.max_imported(app, low, high)?) {
+                None => return Ok(low),
+                Some(taken) if taken < high => return Ok(MessageId(taken.0 + 1)),
+                Some(_) => {}
+            }
+        }
+        let text = format!(
+            "more than {} messages carry times within one second of {time}",
+            SPILL_MAX * MessageId::COUNTER_MAX
+        );
+        Err(Error::new(ErrorKind::Argument, text))
+    }
+}
+
+fn duplicate(stored: Stored) -> Receipt {
+    Receipt {
+        id: stored.id,
+        seq: stored.seq,
+        duplicate: true,
+    }
+}
+
+fn is_alike(stored: &Message, message: &NewMessage) -> bool {
+    stored.sender == message.sender.as_str()
+        && stored.kind == message.kind
+        && stored.client_id == message.client_id
+        && stored.body == message.body
+        && stored.ext == message.ext
+}
+
+/// The next id of the live lane: now, or just behind the last one if the clock stands or went back.
+fn next_live(last: u64, now: Millis, shard: u16) -> MessageId {
+    let last = MessageId(last);
+    if now > last.millis() {
+        return MessageId::new(now, shard, false, 0);
+    }
+    let counter = (last.0 & MessageId::COUNTER_MAX) + 1;
+    if counter > MessageId::COUNTER_MAX {
+        return MessageId::new(last.millis() + 1, shard, false, 0);
+    }
+    MessageId::new(last.millis(), shard, false, counter)
+}
+
+/// What every command of a batch waits for.
+pub(crate) type Outcome = (
+    tokio::sync::oneshot::Sender<Vec<Result<Receipt>>>,
+    Vec<Result<Receipt>>,
+);
+
+/// An app's record as it is now; it may have been deleted while the command waited.
+pub(crate) fn current(shard: &Shard, app: &AppRecord) -> Result<Arc<AppRecord>> {
+    shard.registry.by_id(AppId(app.id)).ok_or_else(|| {
+        Error::new(
+            ErrorKind::UnknownApp,
+            format!("the app {} was deleted", app.key),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn live_ids_rise_whatever_the_clock_does() {
+        let mut last = MessageId::new(1_000, 3, false, MessageId::COUNTER_MAX - 1).0;
+        for now in [1_000, 1_000, 500, 1_001, 0, 2_000] {
+            let next = next_live(last, now, 3);
+            assert!(next.0 > last, "{next} after {last} at {now}");
+            assert!(!next.is_imported());
+            assert_eq!(next.shard(), 3);
+            last = next.0;
+        }
+        assert_eq!(MessageId(last).millis(), 2_000);
+    }
+}

@@ -1,0 +1,389 @@
+//! The store: opening, apps, closing.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tidestore_disk::{Env, FileCache, Lock, Millis};
+use tidestore_messages::{AppId, BlockCache};
+use tidestore_plan::{AppKey, Terms};
+
+use crate::app::App;
+use crate::apps::{AppInfo, AppRecord, Registry, TermsRecord, app_dir};
+use crate::background::{Background, Bell};
+use crate::error::{Error, ErrorKind, Result};
+use crate::expiry::{ExpiryReport, MergeReport};
+use crate::format::{self, StoreFile};
+use crate::guard::{ClockAlarm, ClockGuard};
+use crate::options::Options;
+use crate::record::Event;
+use crate::shard::{Command, Parts, open_tables, recover};
+use crate::shards::Shards;
+use crate::{sweep, tables};
+
+/// A handle to an open store. Cheap to clone; all clones are one store.
+///
+/// The data directory is locked until the last handle is dropped; dropping without [`close`](Self::close) is safe and
+/// costs the next opening a replay.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) file: Arc<StoreFile>,
+    pub(crate) options: Arc<Options>,
+    pub(crate) env: Env,
+    pub(crate) guard: Arc<ClockGuard>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) shards: Arc<Shards>,
+    pub(crate) notices: Vec<String>,
+    background: Mutex<Option<Background>>,
+    closed: Mutex<bool>,
+    /// Declared last, so that everything that has files open is gone before another process may come in.
+    _lock: Box<dyn Lock>,
+}
+
+impl Store {
+    /// Opens the store in a directory, creating it if the directory is empty or missing.
+    ///
+    /// Costs one pass over the log that was not yet turned into segments (at most a few memtables), and nothing per
+    /// stored message.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Locked`]: another process has it open.
+    /// - [`ErrorKind::NotAStore`], [`ErrorKind::Format`]: not a data directory, or of another version.
+    /// - [`ErrorKind::Corruption`]: the log or the tables are damaged where it matters; nothing was changed.
+    pub async fn open(dir: impl AsRef<Path>, options: Options) -> Result<Self> {
+        let env = Env::real(dir.as_ref())?;
+        Self::open_env(env, options).await
+    }
+
+    /// As [`open`](Self::open), on a disk and a clock of the caller's choice: a simulation, or a demonstration that
+    /// walks through months in seconds.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub async fn open_env(env: Env, options: Options) -> Result<Self> {
+        blocking(move || Self::open_blocking(env, options)).await
+    }
+
+    fn open_blocking(env: Env, options: Options) -> Result<Self> {
+        let lock = env.disk.lock(Path::new("LOCK"))?;
+        let file = Arc::new(format::open_or_create(&env, &options)?);
+        let options = Arc::new(options);
+        let guard = Arc::new(ClockGuard::start(
+            Arc::clone(&env.clock),
+            options.clock_drift_max,
+        ));
+        let registry = Arc::new(Registry::new(Arc::clone(&guard)));
+        let parts = Parts {
+            disk: Arc::clone(&env.disk),
+            clock: Arc::clone(&env.clock),
+            options: Arc::clone(&options),
+            store: Arc::clone(&file),
+            guard: Arc::clone(&guard),
+            registry: Arc::clone(&registry),
+            files: Arc::new(FileCache::new(Arc::clone(&env.disk), options.open_files)),
+            blocks: Arc::new(BlockCache::new(options.cache_bytes)),
+            bell: Arc::new(Bell::default()),
+        };
+        let mut notices = Vec::new();
+        // All tables first: a log may speak of apps whose home is another shard.
+        let engines: Vec<_> = (0..file.shards)
+            .map(|number| open_tables(&parts, number))
+            .collect::<Result<_>>()?;
+        let mut recovered = Vec::new();
+        for (number, engine) in (0..).zip(engines) {
+            recovered.push(recover(&parts, number, engine, &mut notices)?);
+        }
+        let last_seen = recovered
+            .iter()
+            .map(|(shard, _)| shard.status.lock().last_seen)
+            .max();
+        guard.resume(last_seen.unwrap_or_default(), options.clock_gap_max);
+        let list: Vec<_> = recovered
+            .iter()
+            .map(|(shard, _)| Arc::clone(shard))
+            .collect();
+        notices.extend(sweep::sweep(&env.disk, &registry, &list)?);
+        for (shard, committer) in recovered {
+            let name = format!("tidestore-commit-{:02}", shard.number);
+            shard.keep_thread(spawn(name, move || committer.run())?);
+        }
+        for notice in &notices {
+            tracing::warn!(notice, "found while opening");
+        }
+        let shards = Arc::new(Shards {
+            store: file.id,
+            list,
+            guard: Arc::clone(&guard),
+            registry: Arc::clone(&registry),
+        });
+        let background = options
+            .background
+            .then(|| Background::start(&shards, &options, parts.bell))
+            .transpose()?;
+        let inner = Inner {
+            file,
+            options,
+            env,
+            guard,
+            registry,
+            shards,
+            notices,
+            background: Mutex::new(background),
+            closed: Mutex::new(false),
+            _lock: lock,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Creates an app.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::AppExists`]: there is one with this key.
+    pub async fn create_app(&self, key: &AppKey, terms: Terms) -> Result<App> {
+        let shard = self.inner.shards.home(key.as_str());
+        let shards = u64::from(self.inner.file.shards);
+        let (wanted, created) = (key.clone(), self.inner.guard.now());
+        let terms = TermsRecord::of(&terms);
+        shard
+            .decide(Box::new(move |shard| {
+                if shard.registry.by_key(&wanted).is_some() {
+                    let text = format!("the app {wanted} exists already");
+                    return Err(Error::new(ErrorKind::AppExists, text));
+                }
+                let last = tables::number(&*shard.engine, tables::LAST_APP)?;
+                // Numbers of different home shards never meet.
+                let next = if last == 0 {
+                    shards + u64::from(shard.number)
+                } else {
+                    last + shards
+                };
+                let id = u32::try_from(next).map_err(|_| {
+                    Error::new(ErrorKind::Argument, "the store has no app numbers left")
+                })?;
+                let key = wanted.as_str().to_owned();
+                Ok(Some(Event::App(AppRecord {
+                    id,
+                    key,
+                    terms,
+                    created,
+                    floor: 0,
+                    undo: None,
+                })))
+            }))
+            .await?;
+        self.app(key)
+    }
+
+    /// Finds an app.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::UnknownApp`]: there is none with this key.
+    pub fn app(&self, key: &AppKey) -> Result<App> {
+        let record = self
+            .inner
+            .registry
+            .by_key(key)
+            .ok_or_else(|| unknown_app(key))?;
+        Ok(App::new(self.clone(), AppId(record.id), key.clone()))
+    }
+
+    /// Every app, sorted by key.
+    pub fn apps(&self) -> Vec<AppInfo> {
+        let all = self.inner.registry.all();
+        all.iter()
+            .filter_map(|record| self.inner.registry.info(record).ok())
+            .collect()
+    }
+
+    /// Deletes an app with all it holds, at once and for good. Its files leave the disk before this returns; what it
+    /// had in segments shared with other small apps is invisible at once and leaves with the next merge.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::UnknownApp`]: there is none with this key.
+    pub async fn delete_app(&self, key: &AppKey) -> Result<()> {
+        let id = self.app(key)?.id();
+        let wanted = key.clone();
+        self.inner
+            .shards
+            .home(key.as_str())
+            .decide(Box::new(move |shard| match shard.registry.by_id(id) {
+                Some(_) => Ok(Some(Event::AppDeleted(id.0))),
+                None => Err(unknown_app(&wanted)),
+            }))
+            .await?;
+        let (inner, key) = (Arc::clone(&self.inner), key.clone());
+        blocking(move || {
+            for shard in &inner.shards.list {
+                shard.decide_own(Box::new(move |_| Ok(Some(Event::AppForgotten(id.0)))))?;
+                shard.expire(&mut ExpiryReport::default())?;
+                shard.merge(false, &mut MergeReport::default())?;
+            }
+            app_dir(key.as_str()).map_or(Ok(()), |dir| sweep::remove_app_dir(&inner.env.disk, &dir))
+        })
+        .await
+    }
+
+    /// Runs expiry once, by the guarded clock: floors rise, and segments below them leave the disk.
+    ///
+    /// # Errors
+    ///
+    /// What the disk reports; what was not done is done by the next pass.
+    pub async fn expire(&self) -> Result<ExpiryReport> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || inner.shards.expire()).await
+    }
+
+    /// Runs expiry once as if it were `now`; the operator vouches for the time. What expires stays expired.
+    ///
+    /// # Errors
+    ///
+    /// As [`expire`](Self::expire).
+    pub async fn expire_at(&self, now: Millis) -> Result<ExpiryReport> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || inner.shards.expire_by(now)).await
+    }
+
+    /// Turns every memtable into segments and trims the logs.
+    ///
+    /// # Errors
+    ///
+    /// What the disk reports; the messages are still in the logs.
+    pub async fn flush(&self) -> Result<()> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || inner.shards.list.iter().try_for_each(|shard| shard.flush())).await
+    }
+
+    /// Merges the segments of each bucket into one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Corruption`] if one cannot be read: it and its neighbours stay as they are.
+    pub async fn merge(&self) -> Result<MergeReport> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || {
+            let mut report = MergeReport::default();
+            for shard in &inner.shards.list {
+                shard.merge(true, &mut report)?;
+            }
+            Ok(report)
+        })
+        .await
+    }
+
+    /// Makes everything acknowledged as [`Buffered`](crate::Durability::Buffered) durable now.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Poisoned`] if a flush failed.
+    pub async fn sync(&self) -> Result<()> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || {
+            inner
+                .shards
+                .list
+                .iter()
+                .try_for_each(|shard| shard.ask_own(Command::Sync))
+        })
+        .await
+    }
+
+    /// Why expiry is paused, if the clock is not trusted.
+    pub fn clock_alarm(&self) -> Option<ClockAlarm> {
+        self.inner.guard.alarm()
+    }
+
+    /// The operator vouches for the wall clock; expiry goes on from it.
+    pub fn confirm_clock(&self) {
+        self.inner.guard.confirm();
+    }
+
+    /// What opening found and healed or left alone: foreign files, missing segments, torn tails.
+    pub fn notices(&self) -> &[String] {
+        &self.inner.notices
+    }
+
+    /// What the data directory says of itself.
+    pub fn file(&self) -> &StoreFile {
+        &self.inner.file
+    }
+
+    /// Finishes what waits and turns memtables into segments, so that the next opening has nothing to replay. Changes
+    /// get [`ErrorKind::Closed`] from now on. The directory is free once the last handle is dropped. Closing twice is
+    /// harmless.
+    ///
+    /// # Errors
+    ///
+    /// What the disk reports; nothing acknowledged is lost.
+    pub async fn close(&self) -> Result<()> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || inner.close()).await
+    }
+}
+
+impl Inner {
+    fn close(&self) -> Result<()> {
+        let mut closed = self.closed.lock();
+        if std::mem::replace(&mut *closed, true) {
+            return Ok(());
+        }
+        if let Some(background) = self.background.lock().take() {
+            background.stop();
+        }
+        let noted = self.shards.note_alive();
+        let flushed = self.shards.list.iter().try_for_each(|shard| shard.flush());
+        self.shards.list.iter().for_each(|shard| shard.stop());
+        noted.and(flushed)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(background) = self.background.lock().take() {
+            background.stop();
+        }
+        self.shards.list.iter().for_each(|shard| shard.stop());
+    }
+}
+
+pub(crate) fn unknown_app(key: &AppKey) -> Error {
+    Error::new(
+        ErrorKind::UnknownApp,
+        format!("there is no app {key}; create it first"),
+    )
+}
+
+/// Runs work that touches the disk where it may block.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => {
+            Err(Error::new(ErrorKind::Closed, "the work was cut short").with_source(error))
+        }
+    }
+}
+
+pub(crate) fn spawn(
+    name: String,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(work)
+        .map_err(|error| {
+            Error::new(ErrorKind::Io, "a thread of the store cannot be started").with_source(error)
+        })
+}

@@ -1,0 +1,198 @@
+//! Opening compares the manifest with the files that are there.
+//!
+//! A segment that no manifest names was left by a flush or merge that did not finish, or outlived its removal by a
+//! crash: it is deleted, which is safe because its messages are in the log or in another segment, or have expired; and
+//! the opening has just made sure that tables and log belong together. Everything that is not one of our names is
+//! left alone and reported. A file that is named and missing is reported; the rest of the store is served.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tidestore_disk::{Disk, EntryKind, decode_name};
+use tidestore_messages::{receipt_run_path, receipts_dir, segment_path};
+
+use crate::apps::Registry;
+use crate::error::Result;
+use crate::shard::Shard;
+
+/// Compares files and manifests of all shards; returns what an operator should hear of.
+pub(crate) fn sweep(
+    disk: &Arc<dyn Disk>,
+    registry: &Registry,
+    shards: &[Arc<Shard>],
+) -> Result<Vec<String>> {
+    let mut sweep = Sweep {
+        disk,
+        named: HashSet::new(),
+        found: HashSet::new(),
+        notices: vec![],
+    };
+    for shard in shards {
+        let manifest = shard.view.manifest();
+        let segments = manifest
+            .segments
+            .iter()
+            .filter_map(|meta| segment_path(registry, meta));
+        sweep.named.extend(segments);
+        let receipts = manifest.receipts.iter();
+        sweep
+            .named
+            .extend(receipts.map(|run| receipt_run_path(shard.number, run.generation)));
+    }
+    sweep.root()?;
+    for app in sweep.dirs(Path::new("apps"))? {
+        let known = app
+            .file_name()
+            .and_then(|name| decode_name(&name.to_string_lossy()));
+        match known {
+            None => sweep.stranger(&app),
+            Some(_) => sweep.buckets(&app.join("messages"))?,
+        }
+    }
+    sweep.buckets(&Path::new("shared").join("messages"))?;
+    for shard in shards {
+        let dir = receipts_dir(shard.number);
+        sweep.files(&dir, |name| is_numbered(name, &["rcp", "tmp"], 1))?;
+    }
+    let missing: Vec<_> = sweep.named.difference(&sweep.found).cloned().collect();
+    for path in missing {
+        let expired = shards.iter().flat_map(|shard| shard.view.expirable());
+        if !expired.into_iter().any(|expired| expired.path == path) {
+            sweep.notices.push(format!(
+                "{} is missing: its messages are lost",
+                path.display()
+            ));
+        }
+    }
+    sweep.notices.sort();
+    Ok(sweep.notices)
+}
+
+/// Names at the top of a data directory.
+const ROOT: [&str; 8] = [
+    "LOCK",
+    "STORE",
+    "STORE.tmp",
+    "log",
+    "views",
+    "apps",
+    "shared",
+    "receipts",
+];
+
+struct Sweep<'a> {
+    disk: &'a Arc<dyn Disk>,
+    named: HashSet<PathBuf>,
+    found: HashSet<PathBuf>,
+    notices: Vec<String>,
+}
+
+impl Sweep<'_> {
+    fn root(&mut self) -> Result<()> {
+        for entry in self.disk.list(Path::new(""))? {
+            if !ROOT.contains(&entry.name.as_str()) && entry.name != "quarantine" {
+                self.stranger(Path::new(&entry.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn buckets(&mut self, messages: &Path) -> Result<()> {
+        for bucket in self.dirs(messages)? {
+            self.files(&bucket, |name| is_numbered(name, &["seg", "tmp"], 2))?;
+            // Fails while the bucket holds files, which is as it should be.
+            drop(self.disk.remove_dir(&bucket));
+        }
+        Ok(())
+    }
+
+    /// Deletes files with our names that nobody names, and reports the others.
+    fn files(&mut self, dir: &Path, is_ours: impl Fn(&str) -> bool) -> Result<()> {
+        for entry in list(self.disk, dir)? {
+            let path = dir.join(&entry.name);
+            if entry.kind == EntryKind::File && self.named.contains(&path) {
+                self.found.insert(path);
+            } else if entry.kind == EntryKind::File && is_ours(&entry.name) {
+                self.disk.remove_file(&path)?;
+            } else {
+                self.stranger(&path);
+            }
+        }
+        Ok(())
+    }
+
+    fn dirs(&mut self, dir: &Path) -> Result<Vec<PathBuf>> {
+        let mut dirs = Vec::new();
+        for entry in list(self.disk, dir)? {
+            let path = dir.join(&entry.name);
+            match entry.kind {
+                EntryKind::Dir => dirs.push(path),
+                EntryKind::File | EntryKind::Other => self.stranger(&path),
+            }
+        }
+        Ok(dirs)
+    }
+
+    fn stranger(&mut self, path: &Path) {
+        self.notices.push(format!(
+            "{} is not one of the store's files; left alone",
+            path.display()
+        ));
+    }
+}
+
+fn list(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<tidestore_disk::Entry>> {
+    match disk.list(dir) {
+        Ok(entries) => Ok(entries),
+        Err(error) if error.kind() == tidestore_disk::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a name is `NUMBER[-NUMBER].EXTENSION[.tmp]` with so many numbers.
+fn is_numbered(name: &str, extensions: &[&str], numbers: usize) -> bool {
+    let mut parts = name.split('.');
+    let stem = parts.next().unwrap_or_default();
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let known = parts.clone().count() > 0 && parts.all(|part| extensions.contains(&part));
+    known && stem.split('-').count() == numbers && stem.split('-').all(digits)
+}
+
+/// Removes what is left of a deleted app's directory: our files, and directories that are empty then.
+pub(crate) fn remove_app_dir(disk: &Arc<dyn Disk>, dir: &Path) -> Result<()> {
+    let messages = dir.join("messages");
+    for bucket in list(disk, &messages)? {
+        let bucket = messages.join(bucket.name);
+        for file in list(disk, &bucket)? {
+            if is_numbered(&file.name, &["seg", "tmp"], 2) {
+                disk.remove_file(&bucket.join(file.name))?;
+            }
+        }
+        drop(disk.remove_dir(&bucket));
+    }
+    drop(disk.remove_dir(&messages));
+    drop(disk.remove_dir(dir));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_numbered;
+
+    #[test]
+    fn only_names_that_the_store_gives_are_its_own() {
+        let seg = |name| is_numbered(name, &["seg", "tmp"], 2);
+        assert!(seg("00-0000000001.seg") && seg("00-0000000001.seg.tmp"));
+        for foreign in [
+            "00.seg",
+            "notes.txt",
+            "00-1.seg.bak",
+            ".seg",
+            "a-1.seg",
+            "00-0000000001",
+        ] {
+            assert!(!seg(foreign), "{foreign}");
+        }
+    }
+}

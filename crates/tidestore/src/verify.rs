@@ -1,0 +1,104 @@
+//! Walking every checksum, index and counter of an open store.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::shard::Shard;
+use crate::store::{Store, blocking};
+
+/// What a verification found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Segments read to the end.
+    pub segments: u64,
+    /// Messages in them, visible or not yet expired from disk.
+    pub messages: u64,
+    /// Bytes of those files.
+    pub bytes: u64,
+    /// Receipt runs read to the end.
+    pub receipt_runs: u64,
+    /// Conversations whose head was compared with their messages.
+    pub conversations: u64,
+    /// What is not as it should be.
+    pub problems: Vec<Problem>,
+    /// What is unusual but harmless, such as foreign files.
+    pub notices: Vec<String>,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+impl Store {
+    /// Reads everything that is stored and compares it with all that is known of it: checksums, the order of rows,
+    /// indexes, counters of segments against the manifest, heads against messages.
+    ///
+    /// # Errors
+    ///
+    /// Damage is a [`Problem`] of the report, not an error; an error means that verification itself could not run.
+    pub async fn verify(&self) -> Result<VerifyReport> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || {
+            let mut report = VerifyReport::default();
+            for notice in &inner.notices {
+                if notice.contains("is missing") {
+                    let path = notice.split(" is missing").next().unwrap_or_default();
+                    report.problem(Path::new(path), notice.clone());
+                } else {
+                    report.notices.push(notice.clone());
+                }
+            }
+            for shard in &inner.shards.list {
+                shard_files(shard, &mut report);
+            }
+            Ok(report)
+        })
+        .await
+    }
+}
+
+fn shard_files(shard: &Shard, report: &mut VerifyReport) {
+    let checked = shard
+        .view
+        .verify(&mut |app, conversation, last_seq| report_head(shard, app, conversation, last_seq));
+    report.segments += checked.segments;
+    report.messages += checked.messages;
+    report.bytes += checked.bytes;
+    report.receipt_runs += checked.receipt_runs;
+    report.conversations += checked.conversations;
+    for (path, detail) in checked.problems {
+        report.problem(&path, detail);
+    }
+}
+
+/// Says what is wrong if a conversation's head is behind its messages.
+fn report_head(
+    shard: &Shard,
+    app: tidestore_messages::AppId,
+    conversation: &tidestore_messages::Conversation,
+    last_seq: tidestore_messages::Seq,
+) -> Option<String> {
+    match shard.heads.of(&*shard.engine, app, conversation) {
+        Ok(head) if head.last_seq >= last_seq.0 => None,
+        Ok(head) => Some(format!(
+            "{conversation} holds number {last_seq}, but its head stands at {}",
+            head.last_seq
+        )),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+impl VerifyReport {
+    fn problem(&mut self, path: &Path, detail: String) {
+        self.problems.push(Problem {
+            path: path.to_owned(),
+            detail,
+        });
+    }
+}

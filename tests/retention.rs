@@ -1,0 +1,376 @@
+//! Retention: what is visible, what leaves the disk and at what price, plan changes, and clocks that are wrong.
+
+use tidestore::disk::{OpKind, SimDisk};
+use tidestore::plan::{Plan, Retention, Terms};
+use tidestore::{App, ErrorKind, Page, Store};
+use tidestore_tests::{DAY, HOUR, Machine, START, group, key, old, run, text, whole};
+
+fn segments(disk: &SimDisk) -> usize {
+    disk.files()
+        .iter()
+        .filter(|path| path.extension() == Some("seg".as_ref()))
+        .count()
+}
+
+async fn fill_day(app: &App, messages: usize) {
+    for chunk in (0..messages).collect::<Vec<_>>().chunks(1_000) {
+        let batch = chunk.iter().map(|n| {
+            let to = format!("g{}", n % 50);
+            old(
+                &to,
+                "ann",
+                format!("message {n}"),
+                START + 1_000 + *n as u64,
+            )
+        });
+        for receipt in app.import(batch.collect()).await {
+            receipt.unwrap();
+        }
+    }
+}
+
+/// Operations that the disk does while a day of so many messages expires, by kind; and whether the bytes are gone.
+async fn expire_a_day(messages: usize) -> Vec<(OpKind, u64)> {
+    let mut machine = Machine::new();
+    machine.options.memtable_bytes = 64 << 20;
+    machine.options.log_file_bytes = 1 << 30;
+    let store = machine.open().await.unwrap();
+    let terms = Terms::of(Plan::Enterprise)
+        .with_retention(Retention::days(24).unwrap())
+        .unwrap();
+    let app = store.create_app(&key("acme#chat"), terms).await.unwrap();
+    fill_day(&app, messages).await;
+    store.flush().await.unwrap();
+    store.merge().await.unwrap();
+    assert_eq!(
+        segments(&machine.disk),
+        2,
+        "one file of the day in each of two shards"
+    );
+    machine.pass(26 * DAY);
+    store.confirm_clock();
+    let before = |kind| (kind, machine.disk.count(kind));
+    let kinds = [
+        OpKind::Open,
+        OpKind::Read,
+        OpKind::Write,
+        OpKind::Sync,
+        OpKind::SyncDir,
+        OpKind::Rename,
+        OpKind::Remove,
+        OpKind::List,
+    ];
+    let counts = kinds.map(before);
+    let bytes = machine.disk.total_bytes();
+    let report = store.expire().await.unwrap();
+    assert_eq!(report.messages, messages as u64);
+    assert_eq!(segments(&machine.disk), 0);
+    assert!(
+        machine.disk.total_bytes() <= bytes - report.bytes,
+        "the bytes have left the disk"
+    );
+    assert_eq!(app.usage().await.unwrap().messages, 0);
+    counts
+        .into_iter()
+        .map(|(kind, count)| (kind, machine.disk.count(kind) - count))
+        .collect()
+}
+
+#[test]
+fn expiring_a_large_day_costs_what_a_small_one_costs() {
+    run(async {
+        let small = expire_a_day(10_000).await;
+        let large = expire_a_day(1_000_000).await;
+        assert_eq!(small, large);
+        assert!(
+            small.contains(&(OpKind::Read, 0)),
+            "no message is visited: {small:?}"
+        );
+    });
+}
+
+#[test]
+fn reads_obey_the_floor_to_the_millisecond() {
+    run(async {
+        let machine = Machine::new();
+        let store = machine.open().await.unwrap();
+        let app = store
+            .create_app(&key("acme#chat"), Terms::of(Plan::Free))
+            .await
+            .unwrap();
+        app.append(text("a", "ann", "first")).await.unwrap();
+        for flushed in [false, true] {
+            if flushed {
+                store.flush().await.unwrap();
+            }
+            assert_eq!(whole(&app, &group("a")).await.unwrap().len(), 1);
+        }
+        machine.pass(3 * DAY);
+        assert_eq!(
+            whole(&app, &group("a")).await.unwrap().len(),
+            1,
+            "three days old to the millisecond"
+        );
+        machine.pass(1);
+        assert_eq!(whole(&app, &group("a")).await.unwrap(), []);
+        let head = app.head(&group("a")).await.unwrap();
+        assert_eq!(head.last_seq.0, 1);
+        let next = app.append(text("a", "ann", "second")).await.unwrap();
+        assert_eq!(next.seq.0, 2, "numbers never restart");
+    });
+}
+
+#[test]
+fn a_longer_retention_does_not_bring_back_what_had_expired() {
+    run(async {
+        let machine = Machine::new();
+        let store = machine.open().await.unwrap();
+        let app = store
+            .create_app(&key("acme#chat"), Terms::of(Plan::Basic))
+            .await
+            .unwrap();
+        app.append(text("a", "ann", "gone")).await.unwrap();
+        machine.pass(6 * DAY);
+        app.append(text("a", "ann", "kept")).await.unwrap();
+        machine.pass(2 * DAY);
+        app.change_terms(Terms::of(Plan::Pro)).await.unwrap();
+        let bodies = |found: Vec<tidestore::Message>| -> Vec<_> {
+            found
+                .into_iter()
+                .map(|m| String::from_utf8(m.body.to_vec()).unwrap())
+                .collect()
+        };
+        assert_eq!(bodies(whole(&app, &group("a")).await.unwrap()), ["kept"]);
+        machine.pass(50 * DAY);
+        store.confirm_clock();
+        assert_eq!(bodies(whole(&app, &group("a")).await.unwrap()), ["kept"]);
+    });
+}
+
+#[test]
+fn a_downgrade_hides_at_once_and_can_be_undone_within_its_grace() {
+    run(async {
+        let machine = Machine::new();
+        let store = machine.open().await.unwrap();
+        let app = store
+            .create_app(&key("acme#chat"), Terms::of(Plan::Pro))
+            .await
+            .unwrap();
+        app.append(text("a", "ann", "old and long")).await.unwrap();
+        machine.pass(30 * DAY);
+        store.confirm_clock();
+        app.append(text("a", "ann", "new")).await.unwrap();
+        store.flush().await.unwrap();
+        let preview = app.preview(&Terms::of(Plan::Basic)).await.unwrap();
+        assert_eq!((preview.hidden_messages, preview.hidden_bytes), (1, 12));
+        let info = app.change_terms(Terms::of(Plan::Basic)).await.unwrap();
+        assert_eq!(info.undo.unwrap().until, START + 31 * DAY);
+        assert_eq!(whole(&app, &group("a")).await.unwrap().len(), 1);
+        machine.pass(23 * HOUR);
+        assert_eq!(
+            store.expire().await.unwrap().segments,
+            0,
+            "files wait for the grace time"
+        );
+        app.undo().await.unwrap();
+        assert_eq!(whole(&app, &group("a")).await.unwrap().len(), 2);
+        app.change_terms(Terms::of(Plan::Basic)).await.unwrap();
+        machine.pass(25 * HOUR);
+        assert_eq!(store.expire().await.unwrap().messages, 1);
+        assert_eq!(
+            *app.undo().await.unwrap_err().kind(),
+            ErrorKind::NothingToUndo
+        );
+    });
+}
+
+#[test]
+fn a_quiet_app_expires_too_even_from_memory_and_log() {
+    run(async {
+        let machine = Machine::new();
+        let store = machine.open().await.unwrap();
+        let app = store
+            .create_app(&key("acme#chat"), Terms::of(Plan::Free))
+            .await
+            .unwrap();
+        app.append(text("a", "ann", "a-secret-that-must-leave-the-disk"))
+            .await
+            .unwrap();
+        machine.pass(4 * DAY);
+        store.expire().await.unwrap();
+        store.close().await.unwrap();
+        drop((app, store));
+        assert_eq!(segments(&machine.disk), 0);
+    });
+}
+
+async fn aged(machine: &Machine) -> (Store, App) {
+    let store = machine.open().await.unwrap();
+    let app = store
+        .create_app(&key("acme#chat"), Terms::of(Plan::Free))
+        .await
+        .unwrap();
+    app.append(text("a", "ann", "precious")).await.unwrap();
+    store.flush().await.unwrap();
+    (store, app)
+}
+
+#[test]
+fn a_clock_that_jumps_while_the_store_is_open_deletes_nothing() {
+    run(async {
+        let day = i64::try_from(DAY).unwrap();
+        for jump in [400 * day, -400 * day, -20_000 * day] {
+            let machine = Machine::new();
+            let (store, app) = aged(&machine).await;
+            machine.clock.jump(jump);
+            assert!(store.expire().await.unwrap().paused.is_some());
+            assert!(store.clock_alarm().is_some());
+            assert_eq!(whole(&app, &group("a")).await.unwrap().len(), 1);
+            assert_eq!(segments(&machine.disk), 1);
+            let next = app
+                .append(text("a", "ann", "dated by the time that passed"))
+                .await
+                .unwrap();
+            assert!(next.id.millis() < START + DAY);
+            machine.pass(4 * DAY);
+            assert_eq!(
+                whole(&app, &group("a")).await.unwrap(),
+                [],
+                "real time goes on"
+            );
+            assert_eq!(segments(&machine.disk), 1, "files wait for a word");
+            machine.clock.jump(-jump);
+            store.confirm_clock();
+            assert_eq!(store.expire().await.unwrap().paused, None);
+            assert_eq!(segments(&machine.disk), 0);
+        }
+    });
+}
+
+#[test]
+fn a_store_that_was_closed_for_long_waits_for_a_word_before_it_deletes() {
+    run(async {
+        let machine = Machine::new();
+        let (store, app) = aged(&machine).await;
+        store.close().await.unwrap();
+        drop((app, store));
+        machine.pass(30 * DAY);
+        let store = machine.open().await.unwrap();
+        let app = store.app(&key("acme#chat")).unwrap();
+        assert!(store.clock_alarm().is_some());
+        assert!(store.expire().await.unwrap().paused.is_some());
+        assert_eq!(whole(&app, &group("a")).await.unwrap().len(), 1);
+        let next = app.append(text("a", "ann", "today")).await.unwrap();
+        assert_eq!(
+            next.id.millis(),
+            START + 30 * DAY,
+            "new messages get the clock's time"
+        );
+        store.confirm_clock();
+        assert_eq!(store.expire().await.unwrap().messages, 1);
+        assert_eq!(whole(&app, &group("a")).await.unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn imports_are_refused_below_the_floor_and_beyond_tomorrow() {
+    run(async {
+        let machine = Machine::new();
+        machine.pass(100 * DAY);
+        let store = machine.open().await.unwrap();
+        let app = store
+            .create_app(&key("acme#chat"), Terms::of(Plan::Free))
+            .await
+            .unwrap();
+        let now = START + 100 * DAY;
+        let import = |time| {
+            let app = app.clone();
+            async move { app.import(vec![old("a", "ann", "x", time)]).await.remove(0) }
+        };
+        import(now - 3 * DAY).await.unwrap();
+        let error = import(now - 3 * DAY - 1).await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::TooOld { .. }), "{error}");
+        import(now + DAY).await.unwrap();
+        let error = import(now + DAY + 1).await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Future { .. }), "{error}");
+        let live = app.append(text("a", "ann", "now")).await.unwrap();
+        assert_eq!(
+            live.id.millis(),
+            now,
+            "a message from tomorrow does not move the clock of the others"
+        );
+        import(0).await.unwrap_err();
+    });
+}
+
+#[test]
+fn a_message_to_a_group_of_8000_is_stored_once_and_read_by_all() {
+    run(async {
+        let machine = Machine::new();
+        let store = machine.open().await.unwrap();
+        let app = store
+            .create_app(&key("acme#chat"), Terms::of(Plan::Enterprise))
+            .await
+            .unwrap();
+        let sent = app
+            .append(text("everyone", "ann", "hello, all of you"))
+            .await
+            .unwrap();
+        store.flush().await.unwrap();
+        for _ in 0..8_000 {
+            let page = app
+                .history(&group("everyone"), Page::newest(20))
+                .await
+                .unwrap();
+            assert_eq!(page.len(), 1);
+            assert_eq!(page[0].id, sent.id);
+        }
+        assert_eq!(app.usage().await.unwrap().messages, 1);
+        assert_eq!(store.verify().await.unwrap().messages, 1);
+    });
+}
+
+#[test]
+fn ten_thousand_small_apps_do_not_make_ten_thousand_files() {
+    run(async {
+        let machine = Machine::new();
+        let store = machine.open().await.unwrap();
+        let mut apps = Vec::new();
+        for n in 0..2_000 {
+            let key = key(&format!("small#app{n}"));
+            let app = store
+                .create_app(&key, Terms::of(Plan::Basic))
+                .await
+                .unwrap();
+            app.append(text("a", "ann", format!("hello from {n}")))
+                .await
+                .unwrap();
+            apps.push(app);
+        }
+        store.flush().await.unwrap();
+        assert!(
+            segments(&machine.disk) <= 2,
+            "{} files",
+            segments(&machine.disk)
+        );
+        for (n, app) in apps.iter().enumerate() {
+            let found = whole(app, &group("a")).await.unwrap();
+            assert_eq!(
+                found[0].body,
+                format!("hello from {n}").as_bytes(),
+                "apps do not see each other"
+            );
+            assert_eq!(found.len(), 1);
+        }
+        store.delete_app(&key("small#app7")).await.unwrap();
+        assert_eq!(
+            store.verify().await.unwrap().messages,
+            1_999,
+            "a deleted app leaves shared files too"
+        );
+        machine.pass(8 * DAY);
+        store.confirm_clock();
+        store.expire().await.unwrap();
+        assert_eq!(segments(&machine.disk), 0);
+    });
+}
