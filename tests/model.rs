@@ -362,24 +362,20 @@ impl World {
             .conversations
             .get(&to)
             .and_then(|all| all.iter().find(same));
-        match known {
-            Some(known) => {
-                assert_eq!((receipt.id, receipt.seq), (known.id, known.seq));
-                assert!(receipt.duplicate);
-            }
-            None => {
-                assert!(!receipt.duplicate);
-                assert_eq!(receipt.id.millis(), time);
-                let stored = stored(
-                    receipt.id,
-                    receipt.seq,
-                    "old",
-                    &body,
-                    CompactString::default(),
-                );
-                self.apps[app].store(to, stored);
-            }
+        assert_eq!(receipt.duplicate, known.is_some());
+        if let Some(known) = known {
+            assert_eq!((receipt.id, receipt.seq), (known.id, known.seq));
+            return;
         }
+        assert_eq!(receipt.id.millis(), time);
+        let stored = stored(
+            receipt.id,
+            receipt.seq,
+            "old",
+            &body,
+            CompactString::default(),
+        );
+        self.apps[app].store(to, stored);
     }
 
     async fn page(&mut self, app: usize, to: usize, page: PageOp) {
@@ -522,8 +518,8 @@ impl World {
 
     async fn check_everything(&mut self) {
         for app in 0..APPS.len() {
-            for to in 0..GROUPS.len() {
-                let found = tidestore_tests::whole(&self.app(app), &group(GROUPS[to]))
+            for (to, name) in GROUPS.iter().enumerate() {
+                let found = tidestore_tests::whole(&self.app(app), &group(name))
                     .await
                     .unwrap();
                 assert_eq!(found, self.apps[app].visible(to, self.now));

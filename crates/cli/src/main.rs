@@ -1,2 +1,5 @@
 //! The command line of Tidestore.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    tidestore_cli::run()
+}

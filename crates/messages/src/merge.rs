@@ -57,7 +57,7 @@ pub struct MergeTime {
 const FAN_IN: usize = 4;
 /// A closed bucket is left alone so long after its last change, so that an import into old buckets does not rewrite
 /// them at every flush.
-const REST: Duration = Duration::from_secs(600);
+const REST: Duration = Duration::from_mins(10);
 
 /// Finds what to merge, oldest bucket first.
 pub(crate) fn plan(version: &Version, apps: &dyn Apps, time: MergeTime) -> Vec<MergeJob> {

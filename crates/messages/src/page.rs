@@ -159,7 +159,7 @@ impl Span {
     pub(crate) fn settle(&self, found: &mut Vec<Message>) {
         match self.direction {
             Direction::Before => {
-                found.sort_unstable_by_key(|m| std::cmp::Reverse(self.axis.key(m)))
+                found.sort_unstable_by_key(|m| std::cmp::Reverse(self.axis.key(m)));
             }
             Direction::After => found.sort_unstable_by_key(|m| self.axis.key(m)),
         }

@@ -22,8 +22,10 @@ mod checks;
 mod ids;
 mod limits;
 mod plans;
+mod rates;
 
 pub use checks::{KeyError, message_content, room_attribute_key};
 pub use ids::{AppKey, IdError, IdKind, ResourceId, UserId};
 pub use limits::{Exceeded, Limit, LimitError, Unit};
 pub use plans::{CapKind, Caps, Plan, Retention, Terms, TermsError};
+pub use rates::{Method, Module, Pool, Quota, RATES, Rate, RateUnit, Scope, rate};

@@ -241,8 +241,24 @@ limits! {
     BlockBatch = 50, Count, "users in one block call";
     /// Row 38.
     AttributeTargets = 100, Count, "users in one attribute call";
+    /// Row 37: the well-known key `nickname`.
+    AttributeNickname = 64, Characters, "user attribute nickname";
+    /// Row 37: the well-known key `avatarurl`.
+    AttributeAvatarUrl = 256, Characters, "user attribute avatarurl";
+    /// Row 37: the well-known key `phone`.
+    AttributePhone = 32, Characters, "user attribute phone";
+    /// Row 37: the well-known key `mail`.
+    AttributeMail = 64, Characters, "user attribute mail";
+    /// Row 37: the well-known key `sign`.
+    AttributeSign = 256, Characters, "user attribute sign";
+    /// Row 37: the well-known key `birth`.
+    AttributeBirth = 64, Characters, "user attribute birth";
     /// Row 42.
     GroupPage = 1_000, Count, "groups on one page";
+    /// Row 43, where a page is asked for.
+    JoinedGroupPage = 100, Count, "joined groups on one page";
+    /// Row 43, where no page is asked for: the latest.
+    JoinedGroupsUnpaged = 500, Count, "joined groups in one answer";
     /// Row 44.
     GroupDetails = 100, Count, "groups in one detail call";
     /// Row 45.
@@ -251,6 +267,18 @@ limits! {
     SharedFilePage = 1_000, Count, "shared files on one page";
     /// Row 56.
     MemberPage = 1_000, Count, "members on one page";
+    /// Row 65.
+    GroupBlockPage = 50, Count, "blocked members on one page";
+    /// Row 79; the 2023 edition says 100.
+    RoomPage = 1_000, Count, "chatrooms on one page";
+    /// Row 80, where a page is asked for.
+    JoinedRoomPage = 1_000, Count, "joined chatrooms on one page";
+    /// Row 80, where no page is asked for: the latest.
+    JoinedRoomsUnpaged = 500, Count, "joined chatrooms in one answer";
+    /// Row 81.
+    RoomDetails = 100, Count, "chatrooms in one detail call";
+    /// Row 92.
+    RoomMemberPage = 1_000, Count, "chatroom members on one page";
     /// Rows 58, 60, 67, 69, 72, 73, 75, 77 and their room counterparts.
     MemberBatch = 60, Count, "members in one call";
     /// Row 96: the text says 100, its error says 60.
@@ -303,6 +331,12 @@ limits! {
     ThreadPage = 50, Count, "threads on one page";
     /// Rows 151 and 152.
     ThreadBatch = 10, Count, "users in one thread call";
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 impl Limit {

@@ -11,6 +11,7 @@ use tidestore_plan::{AppKey, Caps, Plan, Retention, Terms};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::ClockGuard;
+use crate::record::Event;
 
 /// An app, as a caller sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -184,6 +185,26 @@ impl Registry {
         let mut apps = self.apps.write();
         if let Some(record) = apps.by_id.remove(&id) {
             apps.by_key.remove(&record.key);
+        }
+    }
+
+    /// Applies what an event says of apps.
+    pub(crate) fn apply(&self, event: &Event) {
+        match event {
+            Event::App(record) => self.put(record.clone()),
+            Event::AppDeleted(id) => self.remove(*id),
+            Event::Floors(floors) => {
+                for (id, floor) in floors {
+                    if let Some(record) = self.by_id(AppId(*id)) {
+                        let floor = record.floor.max(*floor);
+                        self.put(AppRecord {
+                            floor,
+                            ..(*record).clone()
+                        });
+                    }
+                }
+            }
+            Event::AppForgotten(_) | Event::Manifest(_) | Event::Alive => {}
         }
     }
 

@@ -61,7 +61,7 @@ pub(crate) struct Background {
 /// How often the threads look whether something has come due by time alone.
 const TICK: Duration = Duration::from_secs(1);
 /// How often an idle store notes that it is alive.
-const ALIVE: Duration = Duration::from_secs(3_600);
+const ALIVE: Duration = Duration::from_hours(1);
 
 impl Background {
     pub(crate) fn start(

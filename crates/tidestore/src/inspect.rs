@@ -1,5 +1,6 @@
 //! Looking into one file of a data directory, without opening the store.
 
+use std::fmt::{Display, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -60,7 +61,7 @@ fn split(path: &Path) -> Result<(PathBuf, PathBuf)> {
 }
 
 impl Report {
-    fn row(&mut self, name: &str, value: impl ToString) {
+    fn row(&mut self, name: &str, value: impl Display) {
         self.rows.push((name.to_owned(), value.to_string()));
     }
 }
@@ -185,7 +186,12 @@ fn manifest(path: &Path) -> Result<Report> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::new();
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _infallible = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// A ratio of two counts, to a hundredth.

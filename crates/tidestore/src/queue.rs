@@ -86,15 +86,12 @@ impl<T> Queue<T> {
             if state.closed && state.callers.is_empty() {
                 return None;
             }
-            let timed_out = match patience {
-                Some(patience) => self.filled.wait_for(&mut state, patience).timed_out(),
-                None => {
-                    self.filled.wait(&mut state);
-                    false
+            if let Some(patience) = patience {
+                if self.filled.wait_for(&mut state, patience).timed_out() {
+                    break;
                 }
-            };
-            if timed_out {
-                break;
+            } else {
+                self.filled.wait(&mut state);
             }
         }
         let mut drained = Drained {

@@ -27,6 +27,10 @@ use tidestore_messages::{
 use crate::apps::AppRecord;
 
 /// Everything but messages that changes a store.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "events are rare and never gathered"
+)]
 #[derive(Clone, Debug, PartialEq, bincode::Encode, bincode::Decode)]
 pub(crate) enum Event {
     /// An app was created or changed: its whole record.
@@ -43,6 +47,13 @@ pub(crate) enum Event {
     Alive,
 }
 
+impl Event {
+    /// Whether the event changes the registry and nothing else in memory.
+    pub(crate) fn is_of_apps(&self) -> bool {
+        matches!(self, Self::App(_) | Self::AppDeleted(_) | Self::Floors(_))
+    }
+}
+
 /// A change of the files that make up a shard's messages.
 #[derive(Clone, Debug, Default, PartialEq, bincode::Encode, bincode::Decode)]
 pub(crate) struct ManifestChange {
@@ -57,6 +68,10 @@ pub(crate) struct ManifestChange {
 }
 
 /// One record of a batch.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "replay hands each record on at once"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Record {
     Message {

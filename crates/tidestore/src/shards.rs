@@ -8,11 +8,14 @@ use tidestore_disk::Millis;
 use tidestore_messages::{AppId, Conversation};
 
 use crate::apps::Registry;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::expiry::ExpiryReport;
 use crate::guard::ClockGuard;
 use crate::record::Event;
 use crate::shard::Shard;
+
+/// An app's key, its number, and a floor.
+type Floor = (String, u32, Millis);
 
 /// The shards of a store, shared by its handles and its background threads.
 #[derive(Debug)]
@@ -65,28 +68,48 @@ impl Shards {
     /// Floors first, and durably: what a reader was once told is gone must not come back with the clock.
     pub(crate) fn expire_by(&self, now: Millis) -> Result<ExpiryReport> {
         let mut report = ExpiryReport::default();
-        let mut raised: Vec<(Arc<Shard>, Vec<(u32, Millis)>)> = Vec::new();
-        for record in self.registry.all() {
-            let floor = record.floor_at(now);
-            if floor <= record.floor {
-                continue;
-            }
-            let home = self.home(&record.key);
-            match raised
-                .iter_mut()
-                .find(|(shard, _)| Arc::ptr_eq(shard, home))
-            {
-                Some((_, floors)) => floors.push((record.id, floor)),
-                None => raised.push((Arc::clone(home), vec![(record.id, floor)])),
-            }
-        }
-        for (shard, floors) in raised {
-            shard.raise_floors(floors)?;
-        }
+        // On a full disk the record may have to wait until expiry has made room for it.
+        let deferred = self.raise_floors(&self.risen(now))?;
         for shard in &self.list {
             shard.expire(&mut report)?;
         }
-        Ok(report)
+        match self.raise_floors(&deferred)?.first() {
+            None => Ok(report),
+            Some(_) => Err(Error::new(
+                ErrorKind::Full,
+                "no space is left to note the floors",
+            )),
+        }
+    }
+
+    /// Floors that are higher at a time than what is written down.
+    fn risen(&self, now: Millis) -> Vec<Floor> {
+        let floors = self.registry.all().into_iter().filter_map(|record| {
+            let floor = record.floor_at(now);
+            (floor > record.floor).then(|| (record.key.clone(), record.id, floor))
+        });
+        floors.collect()
+    }
+
+    /// Writes floors down, one record a home shard, and returns those for which there was no space.
+    fn raise_floors(&self, floors: &[Floor]) -> Result<Vec<Floor>> {
+        let mut deferred = Vec::new();
+        for shard in &self.list {
+            let is_home = |floor: &&Floor| Arc::ptr_eq(self.home(&floor.0), shard);
+            let of_shard: Vec<_> = floors.iter().filter(is_home).cloned().collect();
+            if of_shard.is_empty() {
+                continue;
+            }
+            let records = of_shard
+                .iter()
+                .map(|(_, id, floor)| (*id, *floor))
+                .collect();
+            match shard.raise_floors(records) {
+                Err(error) if *error.kind() == ErrorKind::Full => deferred.extend(of_shard),
+                other => other?,
+            }
+        }
+        Ok(deferred)
     }
 
     /// Notes in the log that the store is alive, so that a long quiet time is not taken for a wrong clock.

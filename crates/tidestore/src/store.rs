@@ -17,7 +17,7 @@ use crate::format::{self, StoreFile};
 use crate::guard::{ClockAlarm, ClockGuard};
 use crate::options::Options;
 use crate::record::Event;
-use crate::shard::{Command, Parts, open_tables, recover};
+use crate::shard::{Command, Parts, open_shard, recover};
 use crate::shards::Shards;
 use crate::{sweep, tables};
 
@@ -92,14 +92,15 @@ impl Store {
             bell: Arc::new(Bell::default()),
         };
         let mut notices = Vec::new();
-        // All tables first: a log may speak of apps whose home is another shard.
-        let engines: Vec<_> = (0..file.shards)
-            .map(|number| open_tables(&parts, number))
-            .collect::<Result<_>>()?;
-        let mut recovered = Vec::new();
-        for (number, engine) in (0..).zip(engines) {
-            recovered.push(recover(&parts, number, engine, &mut notices)?);
+        let mut opened = Vec::new();
+        for number in 0..file.shards {
+            opened.push(open_shard(&parts, number, &mut notices)?);
         }
+        // Only now are all apps known, and with them which files belong to the store.
+        let recovered: Vec<_> = opened
+            .into_iter()
+            .map(|opened| recover(&parts, opened))
+            .collect::<Result<_>>()?;
         let last_seen = recovered
             .iter()
             .map(|(shard, _)| shard.status.lock().last_seen)

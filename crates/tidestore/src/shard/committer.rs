@@ -358,17 +358,7 @@ fn put_manifest(shard: &Shard, batch: &mut Batch, change: &ManifestChange) -> Re
 /// What an event changes in memory, once it is durable.
 pub(crate) fn apply_to_memory(shard: &Shard, event: Event) {
     match event {
-        Event::App(record) => shard.registry.put(record),
-        Event::AppDeleted(id) => shard.registry.remove(id),
-        Event::Floors(floors) => {
-            for (id, floor) in floors {
-                if let Some(record) = shard.registry.by_id(AppId(id)) {
-                    let mut record = (*record).clone();
-                    record.floor = record.floor.max(floor);
-                    shard.registry.put(record);
-                }
-            }
-        }
+        Event::App(_) | Event::AppDeleted(_) | Event::Floors(_) => shard.registry.apply(&event),
         Event::AppForgotten(id) => shard.heads.forget(AppId(id)),
         Event::Manifest(change) => {
             let ManifestChange {

@@ -29,7 +29,7 @@ use crate::record::Event;
 
 pub(crate) use committer::Committer;
 pub(crate) use heads::Heads;
-pub(crate) use recovery::{Parts, open_tables, recover};
+pub(crate) use recovery::{Parts, open_shard, recover};
 
 /// What the threads of a shard share.
 #[derive(Debug)]

@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tidestore_disk::{Disk, FileCache};
+use tidestore_disk::{Disk, FileCache, Millis};
 use tidestore_kv::Engine;
 use tidestore_log::{FileLog, Log, LogOptions, Position};
 use tidestore_messages::{
     AppId, Applied, BlockCache, Conversation, Manifest, Message, MessageView, ReceiptKey,
-    SegmentOptions, StoreId, ViewParts,
+    SegmentMeta, SegmentOptions, StoreId, ViewParts, segment_path,
 };
 
 use crate::apps::{AppRecord, Registry};
@@ -54,52 +54,145 @@ pub(crate) fn views_dir(shard: u16) -> PathBuf {
     Path::new("views").join(format!("shard-{shard:02}"))
 }
 
-/// Opens a shard's tables and tells the registry of its apps.
-pub(crate) fn open_tables(parts: &Parts, number: u16) -> Result<Arc<dyn Engine>> {
+/// A shard whose tables and log are open and whose views are not built yet.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    number: u16,
+    engine: Arc<dyn Engine>,
+    log: FileLog,
+    /// The last position that the tables had applied.
+    applied: u64,
+}
+
+/// Opens a shard's tables and log, and tells the registry of the apps that live there.
+///
+/// This is done for all shards before any view is built: which files belong to the store depends on which apps there
+/// are, and an app's home is often another shard than that of its messages.
+pub(crate) fn open_shard(parts: &Parts, number: u16, notices: &mut Vec<String>) -> Result<Opened> {
     let dir = views_dir(number);
     parts.disk.create_dir_all(&dir)?;
     let engine = tidestore_kv::open(parts.store.engine, &parts.disk, &dir)?;
+    for path in engine.quarantined() {
+        let path = path.display();
+        notices.push(format!("damaged table files were set aside in {path}"));
+    }
+    let dir = log_dir(number);
+    parts.disk.create_dir_all(&dir)?;
+    let file_bytes = parts.options.log_file_bytes;
+    let options = LogOptions {
+        file_bytes,
+        ..LogOptions::default()
+    };
+    let disk = Arc::clone(&parts.disk);
+    let (log, report) = FileLog::open(disk, &dir, parts.store.id, number, options)?;
+    let found = report.notices();
+    notices.extend(found.map(|notice| format!("log of shard {number}: {notice}")));
+    let applied = tables::number(&*engine, tables::APPLIED)?;
     for record in tables::rows::<AppRecord>(&*engine, tables::APPS)? {
         parts.registry.put(record);
     }
-    Ok(engine)
+    let opened = Opened {
+        number,
+        engine,
+        log,
+        applied,
+    };
+    opened.check_positions()?;
+    opened.learn_apps(&parts.registry)?;
+    Ok(opened)
+}
+
+impl Opened {
+    /// Makes sure that log and tables belong together.
+    fn check_positions(&self) -> Result<()> {
+        let flushed = tables::number(&*self.engine, tables::FLUSHED)?;
+        let (first, end) = (self.log.first().0, self.log.end().0);
+        let known = self.applied.min(flushed);
+        let missing = if first > known + 1 {
+            format!("the log begins at {first}, the tables end at {known}")
+        } else if end < self.applied {
+            format!("the log ends at {end}, the tables at {}", self.applied)
+        } else {
+            return Ok(());
+        };
+        let text = format!(
+            "shard {}: {missing}; a part of the data directory is missing or older than the rest",
+            self.number
+        );
+        Err(Error::new(ErrorKind::NotAStore, text))
+    }
+
+    /// Brings the registry up to the end of the log.
+    fn learn_apps(&self, registry: &Registry) -> Result<()> {
+        let from = Position(self.applied + 1);
+        self.replay(from, &mut |_, records| {
+            for record in records {
+                if let Record::Event(event) = record {
+                    registry.apply(&event);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn replay(
+        &self,
+        from: Position,
+        visit: &mut dyn FnMut(Batch, Vec<Record>) -> Result<()>,
+    ) -> Result<()> {
+        let replayed = self.log.replay(from, &mut |position, bytes| {
+            let (time, records) = decode_batch(bytes).map_err(|error| {
+                let text = format!("shard {}: log position {position}: {error}", self.number);
+                Error::new(ErrorKind::Corruption, text)
+            })?;
+            Ok(visit(
+                Batch {
+                    position: position.0,
+                    time,
+                },
+                records,
+            )?)
+        });
+        Ok(replayed?)
+    }
+}
+
+/// Where and when a batch stands in the log.
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    position: u64,
+    time: Millis,
 }
 
 /// Replays the log into the views and returns the shard with its committer, which is not running yet.
-pub(crate) fn recover(
-    parts: &Parts,
-    number: u16,
-    engine: Arc<dyn Engine>,
-    notices: &mut Vec<String>,
-) -> Result<(Arc<Shard>, Committer)> {
-    for path in engine.quarantined() {
-        notices.push(format!(
-            "damaged table files were set aside in {}",
-            path.display()
-        ));
-    }
-    let shard = Arc::new(shard(parts, number, engine)?);
-    let dir = log_dir(number);
-    parts.disk.create_dir_all(&dir)?;
-    let options = LogOptions {
-        file_bytes: parts.options.log_file_bytes,
-        ..LogOptions::default()
-    };
-    let store = parts.store.id;
-    let (log, report) = FileLog::open(Arc::clone(&parts.disk), &dir, store, number, options)?;
-    notices.extend(
-        report
-            .notices()
-            .map(|notice| format!("log of shard {number}: {notice}")),
-    );
-    let mut replay = Replay::start(&shard, &log)?;
-    let from = Position(replay.from());
-    log.replay(from, &mut |position, batch| {
-        Ok(replay.batch(&shard, position.0, batch)?)
+pub(crate) fn recover(parts: &Parts, opened: Opened) -> Result<(Arc<Shard>, Committer)> {
+    let engine = Arc::clone(&opened.engine);
+    let shard = Arc::new(shard(parts, opened.number, engine)?);
+    let mut replay = Replay::start(&shard)?;
+    let from = Position(replay.applied.min(replay.flushed) + 1);
+    opened.replay(from, &mut |batch, records| {
+        replay.batch(&shard, batch, records)
     })?;
     let (last_live, last_seen) = replay.finish(&shard);
-    let committer = Committer::new(Arc::clone(&shard), Box::new(log), last_live, last_seen);
+    drop_deleted_apps(&shard)?;
+    let log = Box::new(opened.log);
+    let committer = Committer::new(Arc::clone(&shard), log, last_live, last_seen);
     Ok((shard, committer))
+}
+
+/// Takes segments of deleted apps out of the table: a crash came between the deletion and its cleaning up.
+fn drop_deleted_apps(shard: &Shard) -> Result<()> {
+    let mut batch = tidestore_kv::Batch::new();
+    for meta in tables::rows::<SegmentMeta>(&*shard.engine, tables::SEGMENTS)? {
+        if segment_path(&*shard.registry, &meta).is_none() {
+            batch.delete(tables::SEGMENTS, meta.generation.to_be_bytes());
+        }
+    }
+    if batch.is_empty() {
+        Ok(())
+    } else {
+        Ok(shard.engine.write(batch)?)
+    }
 }
 
 fn shard(parts: &Parts, number: u16, engine: Arc<dyn Engine>) -> Result<Shard> {
@@ -153,43 +246,19 @@ struct Replay {
 }
 
 impl Replay {
-    fn start(shard: &Shard, log: &FileLog) -> Result<Self> {
+    fn start(shard: &Shard) -> Result<Self> {
         let engine = &*shard.engine;
-        let replay = Self {
+        Ok(Self {
             applied: tables::number(engine, tables::APPLIED)?,
             flushed: tables::number(engine, tables::FLUSHED)?,
             last_live: tables::number(engine, tables::LAST_LIVE)?,
             last_seen: tables::number(engine, tables::LAST_SEEN)?,
             pending: Vec::new(),
-        };
-        let (first, end) = (log.first().0, log.end().0);
-        let missing = if first > replay.from() {
-            format!(
-                "the log begins at {first}, the tables end at {}",
-                replay.from() - 1
-            )
-        } else if end < replay.applied {
-            format!("the log ends at {end}, the tables at {}", replay.applied)
-        } else {
-            return Ok(replay);
-        };
-        let text = format!(
-            "shard {}: {missing}; a part of the data directory is missing or older than the rest",
-            shard.number
-        );
-        Err(Error::new(ErrorKind::NotAStore, text))
+        })
     }
 
-    /// The first position that some view has not applied.
-    fn from(&self) -> u64 {
-        self.applied.min(self.flushed) + 1
-    }
-
-    fn batch(&mut self, shard: &Shard, position: u64, batch: &[u8]) -> Result<()> {
-        let (time, records) = decode_batch(batch).map_err(|error| {
-            let text = format!("shard {}: log position {position}: {error}", shard.number);
-            Error::new(ErrorKind::Corruption, text)
-        })?;
+    fn batch(&mut self, shard: &Shard, batch: Batch, records: Vec<Record>) -> Result<()> {
+        let Batch { position, time } = batch;
         self.last_seen = self.last_seen.max(time);
         let mut rows = Vec::new();
         for record in records {
@@ -243,7 +312,10 @@ impl Replay {
         let batch = apply_to_tables(shard, &event, numbers)?;
         shard.engine.write(batch)?;
         self.applied = position;
-        apply_to_memory(shard, event);
+        // The registry is further than this already; to apply an app's older state would hide its younger files.
+        if !event.is_of_apps() {
+            apply_to_memory(shard, event);
+        }
         Ok(())
     }
 

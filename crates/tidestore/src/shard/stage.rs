@@ -71,7 +71,7 @@ impl Stage {
         last_live: &mut u64,
     ) -> Result<Receipt> {
         let id = AppId(app.id);
-        let key = self.receipt_key(shard, id, &message);
+        let key = receipt_key(shard, id, &message);
         if let Some(stored) = self.known_receipt(shard, key)? {
             return Ok(duplicate(stored));
         }
@@ -94,7 +94,7 @@ impl Stage {
             time,
             occurrence,
         } = old;
-        let key = self.receipt_key(shard, id, &message);
+        let key = receipt_key(shard, id, &message);
         if let Some(stored) = self.known_receipt(shard, key)? {
             return Ok(duplicate(stored));
         }
@@ -157,17 +157,6 @@ impl Stage {
             seq,
             duplicate: false,
         }
-    }
-
-    fn receipt_key(&self, shard: &Shard, app: AppId, message: &NewMessage) -> Option<ReceiptKey> {
-        let NewMessage {
-            conversation,
-            sender,
-            client_id,
-            ..
-        } = message;
-        (!client_id.is_empty())
-            .then(|| ReceiptKey::new(shard.store, app, conversation, sender.as_str(), client_id))
     }
 
     fn known_receipt(&self, shard: &Shard, key: Option<ReceiptKey>) -> Result<Option<Stored>> {
@@ -277,6 +266,17 @@ impl Stage {
         );
         Err(Error::new(ErrorKind::Argument, text))
     }
+}
+
+fn receipt_key(shard: &Shard, app: AppId, message: &NewMessage) -> Option<ReceiptKey> {
+    let NewMessage {
+        conversation,
+        sender,
+        client_id,
+        ..
+    } = message;
+    (!client_id.is_empty())
+        .then(|| ReceiptKey::new(shard.store, app, conversation, sender.as_str(), client_id))
 }
 
 fn duplicate(stored: Stored) -> Receipt {

@@ -1,0 +1,77 @@
+//! What can be written on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use tidestore::Conversation;
+use tidestore::plan::{AppKey, Plan};
+
+use crate::commands::{app, demo, expire, export, history, import, inspect, usage};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; also when the reader of a pipe has seen enough
+  1  verify found problems
+  2  wrong usage or a bad argument
+  3  not found: unknown app, no store, no such file
+  4  refused by a limit or a rule of the contract
+  5  another process has the data directory open
+  6  damaged data, another format version, or not a data directory
+  7  disk full or failing
+
+A KEY is written org#app; quote it, because # begins a comment in some shells.
+A CHAT is written direct:alice,bob or group:ID or room:ID.
+A TIME is 2025-03-31, 2025-03-31T12:00:00Z, milliseconds since 1970, now, or back from now: -3d (w, d, h, m, s).";
+
+/// Keeps every message of an IM service exactly as long as the tenant's plan says.
+#[derive(Debug, Parser)]
+#[command(name = "tidestore", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Args {
+    /// The data directory [default: ./tidestore-data; demo: a temporary one]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Print JSON for programs instead of tables for people
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the main job on generated chat: 200 days, four apps, one per plan
+    Demo(demo::Demo),
+    /// Create, list, change and delete apps
+    #[command(subcommand)]
+    App(app::AppCommand),
+    /// Read messages from JSON lines, each with its own time
+    Import(import::Import),
+    /// Write messages as JSON lines, conversation by conversation, oldest first
+    Export(export::Export),
+    /// Show one page of a conversation, newest first
+    History(history::History),
+    /// Show what an app has stored
+    Usage(usage::Usage),
+    /// Take what is older than each app's retention off the disk, now
+    Expire(expire::Expire),
+    /// Look into one file: a segment (.seg), a log file (.log), STORE, or a shard's tables (views/shard-NN)
+    Inspect(inspect::Inspect),
+    /// Walk every checksum, index and counter; exit code 1 if anything is off
+    Verify,
+}
+
+/// Parses an app key.
+pub(crate) fn app_key(text: &str) -> Result<AppKey, String> {
+    AppKey::parse(text).map_err(|error| error.to_string())
+}
+
+/// Parses a plan's name.
+pub(crate) fn plan(text: &str) -> Result<Plan, String> {
+    text.parse()
+        .map_err(|error: tidestore::plan::TermsError| error.to_string())
+}
+
+/// Parses a conversation.
+pub(crate) fn chat(text: &str) -> Result<Conversation, String> {
+    Conversation::parse(text).map_err(|error| error.to_string())
+}

@@ -1,0 +1,98 @@
+//! Measuring how long things take, in real time.
+
+use std::future::Future;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde_json::{Value, json};
+use tidestore::disk::{Clock, RealClock};
+
+use crate::error::Failure;
+
+/// How long many things of one kind took.
+pub(crate) struct Latencies {
+    nanos: Histogram<u64>,
+    /// Messages, pages … that all of them brought.
+    pub(crate) items: u64,
+    /// From the first to the last, where several ran at once; else the sum.
+    pub(crate) elapsed: Duration,
+}
+
+impl Latencies {
+    pub(crate) fn new() -> Result<Self, Failure> {
+        let nanos = Histogram::new(3)
+            .map_err(|error| Failure::Argument(format!("latencies cannot be measured: {error}")))?;
+        Ok(Self {
+            nanos,
+            items: 0,
+            elapsed: Duration::ZERO,
+        })
+    }
+
+    /// Counts one that took so long; not added to [`elapsed`](Self::elapsed).
+    pub(crate) fn record(&mut self, took: Duration, items: u64) {
+        self.nanos
+            .saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        self.items += items;
+    }
+
+    /// Runs one and counts it.
+    pub(crate) async fn time<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let (done, took) = timed(work).await;
+        self.record(took, 1);
+        self.elapsed += took;
+        done
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.nanos.len()
+    }
+
+    /// 50th and 99th percentile, and the longest.
+    pub(crate) fn figures(&self) -> [Duration; 3] {
+        let at = |nanos| Duration::from_nanos(nanos);
+        [
+            at(self.nanos.value_at_quantile(0.5)),
+            at(self.nanos.value_at_quantile(0.99)),
+            at(self.nanos.max()),
+        ]
+    }
+
+    /// Items a second.
+    pub(crate) fn rate(&self) -> u64 {
+        let micros = self.elapsed.as_micros().max(1);
+        u64::try_from(u128::from(self.items) * 1_000_000 / micros).unwrap_or(u64::MAX)
+    }
+
+    /// As JSON; microseconds.
+    pub(crate) fn value(&self) -> Value {
+        let [p50, p99, max] = self.figures().map(|figure| figure.as_secs_f64() * 1e6);
+        json!({
+            "count": self.count(),
+            "items": self.items,
+            "items_per_second": self.rate(),
+            "p50_us": p50,
+            "p99_us": p99,
+            "max_us": max,
+        })
+    }
+}
+
+/// Runs something and says how long it took.
+pub(crate) async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
+    let begun = RealClock.monotonic();
+    let done = work.await;
+    (done, RealClock.monotonic().saturating_sub(begun))
+}
+
+/// A duration with three digits and its unit.
+pub(crate) fn show(duration: Duration) -> String {
+    let micros = duration.as_secs_f64() * 1e6;
+    match micros {
+        ..10.0 => format!("{micros:.1} µs"),
+        10.0..1_000.0 => format!("{micros:.0} µs"),
+        1_000.0..10_000.0 => format!("{:.2} ms", micros / 1e3),
+        10_000.0..1_000_000.0 => format!("{:.0} ms", micros / 1e3),
+        _ => format!("{:.2} s", micros / 1e6),
+    }
+}

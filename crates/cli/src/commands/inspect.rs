@@ -1,0 +1,48 @@
+//! `inspect FILE`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use tidestore::inspect::Report;
+
+use crate::error::Failure;
+use crate::output::{Output, facts};
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// A file of a data directory
+    file: PathBuf,
+}
+
+pub(crate) async fn run(output: Output, args: &Inspect) -> Result<(), Failure> {
+    let file = args.file.clone();
+    let read = tokio::task::spawn_blocking(move || tidestore::inspect::file(&file)).await;
+    let report = match read {
+        Ok(report) => report.map_err(|error| not_found(args, error))?,
+        Err(error) => return Err(Failure::io("the file cannot be read", error.into())),
+    };
+    output.show(
+        || text(&report),
+        || json!({ "title": report.title, "rows": report.rows }),
+    )
+}
+
+fn text(report: &Report) -> String {
+    format!("{}\n{}", report.title, facts(report.rows.clone()))
+}
+
+/// A file that is not there is the caller's slip, not the disk's failure.
+fn not_found(args: &Inspect, error: tidestore::Error) -> Failure {
+    use std::error::Error as _;
+    let disk = error
+        .source()
+        .and_then(|source| source.downcast_ref::<tidestore::disk::Error>());
+    match disk.map(tidestore::disk::Error::kind) {
+        Some(tidestore::disk::ErrorKind::NotFound) => Failure::NotFound {
+            what: format!("there is no file {}", args.file.display()),
+            help: "segments lie in apps/*/messages/, logs in log/, tables in views/".to_owned(),
+        },
+        _ => error.into(),
+    }
+}

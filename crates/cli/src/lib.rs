@@ -1,0 +1,62 @@
+//! The command line of Tidestore.
+//!
+//! The program is [`run`]; everything else is private, except [`lines`], which a fuzzer calls.
+
+mod args;
+mod commands;
+mod error;
+mod input;
+#[doc(hidden)]
+pub mod lines;
+mod occurrences;
+mod output;
+mod session;
+mod times;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+use crate::error::Failure;
+use crate::output::Output;
+
+/// Runs the command that the process's arguments name and says how it ended.
+///
+/// Exit codes are part of the interface; `tidestore --help` lists them.
+pub fn run() -> ExitCode {
+    let args = Args::parse();
+    let output = Output::new(args.json);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(dispatch(args, output)),
+        Err(error) => Err(Failure::io("the runtime cannot be started", error)),
+    };
+    match ended {
+        Ok(code) => code,
+        // Whoever reads has seen enough: `export | head` is no failure.
+        Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+async fn dispatch(args: Args, output: Output) -> Result<ExitCode, Failure> {
+    let place = session::Place::new(args.data);
+    match args.command {
+        Command::Demo(demo) => commands::demo::run(&place, output, &demo).await?,
+        Command::App(app) => commands::app::run(&place, output, app).await?,
+        Command::Import(import) => commands::import::run(&place, output, &import).await?,
+        Command::Export(export) => commands::export::run(&place, output, &export).await?,
+        Command::History(history) => commands::history::run(&place, output, &history).await?,
+        Command::Usage(usage) => commands::usage::run(&place, output, &usage).await?,
+        Command::Expire(expire) => commands::expire::run(&place, output, &expire).await?,
+        Command::Inspect(inspect) => commands::inspect::run(output, &inspect).await?,
+        Command::Verify => return commands::verify::run(&place, output).await,
+    }
+    Ok(ExitCode::SUCCESS)
+}
