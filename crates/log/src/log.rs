@@ -143,8 +143,28 @@ impl FileLog {
             self.active = Some(self.start_file()?);
         }
         if let Some(file) = &mut self.active {
-            file.zero_ahead(need, options.zero_ahead, options.file_bytes)?;
+            match file.zero_ahead(need, options.zero_ahead, options.file_bytes) {
+                // Zeros are a convenience; there may still be space for the frame itself.
+                Err(error) if error.kind() == ErrorKind::Full => {}
+                other => other?,
+            }
         }
+        Ok(())
+    }
+
+    /// Starts an empty file, because nothing in the others is needed: the next opening has nothing to read.
+    fn start_over(&mut self) -> Result<()> {
+        let is_empty = |file: &LogFile| file.end == HEADER_LEN;
+        if self
+            .active
+            .as_ref()
+            .map_or(self.sealed.is_empty(), is_empty)
+        {
+            return Ok(());
+        }
+        self.sync()?;
+        self.sealed.extend(self.active.take());
+        self.active = Some(self.start_file()?);
         Ok(())
     }
 
@@ -294,11 +314,13 @@ impl Log for FileLog {
 
     fn trim(&mut self, before: Position) -> Result<()> {
         self.check_poison()?;
-        // The last file stays even if nothing in it is needed: it says where the log ends.
-        let keeps_end = |index: usize, len: usize, active: bool| active || index + 1 < len;
-        let has_active = self.active.is_some();
+        if before.0 > self.end {
+            self.start_over()?;
+        }
         while let Some(file) = self.sealed.first() {
-            if file.last_position >= before.0 || !keeps_end(0, self.sealed.len(), has_active) {
+            // The last file stays even if nothing in it is needed: it says where the log ends.
+            let is_last = self.sealed.len() == 1 && self.active.is_none();
+            if file.last_position >= before.0 || is_last {
                 break;
             }
             let (path, generation) = (file.path.clone(), file.header.generation);

@@ -63,6 +63,8 @@ pub(crate) struct ManifestChange {
     pub(crate) receipts_removed: Vec<u64>,
     /// After a flush: the last log position whose messages are in segments.
     pub(crate) flushed: Option<u64>,
+    /// After a flush: whether no message stands between that position and this record.
+    pub(crate) is_idle: bool,
     /// Every file number below this one is used up.
     pub(crate) next_generation: u64,
 }

@@ -13,9 +13,7 @@ use crate::expiry::{ExpiryReport, MergeReport};
 use crate::guard::millis;
 use crate::record::{Event, ManifestChange};
 use crate::shard::{Command, Shard};
-
-/// Positions that hold no messages may gather up to this many before the log is trimmed without a flush.
-const IDLE_POSITIONS_MAX: u64 = 1_024;
+use crate::tables;
 
 impl Shard {
     /// Turns every memtable into segments, makes the tables durable and trims the log.
@@ -30,41 +28,45 @@ impl Shard {
         let _turn = self.files.lock();
         while let Some(frozen) = self.view.oldest_frozen() {
             let flushed = self.view.write_frozen(&frozen, self.guard.now())?;
-            let through = flushed.through;
-            let change = ManifestChange {
+            let mut change = ManifestChange {
                 added: flushed.added,
                 receipts_added: flushed.receipts,
-                flushed: Some(through),
+                flushed: Some(flushed.through),
                 ..self.manifest_change()
             };
-            self.change_manifest(change)?;
-            self.engine.flush()?;
-            self.ask_own(|reply| Command::Trim(through + 1, reply))?;
+            self.decide_own(Box::new(move |shard| {
+                change.is_idle = shard.view.active_bytes() == 0 && shard.view.frozen_count() == 1;
+                Ok(Some(Event::Manifest(change)))
+            }))?;
+            self.checkpoint()?;
         }
         Ok(())
     }
 
-    /// Trims a log that only holds events, which the tables have applied.
-    fn checkpoint_idle(&self) -> Result<()> {
-        let end = self.status.lock().log_end;
-        if end.saturating_sub(self.idle_since()?) < IDLE_POSITIONS_MAX {
-            return Ok(self.engine.flush()?);
-        }
-        let mut change = self.manifest_change();
-        self.decide_own(Box::new(move |shard| {
-            if shard.view.active_bytes() > 0 || shard.view.frozen_count() > 0 {
-                return Ok(None);
-            }
-            change.flushed = Some(shard.status.lock().log_end);
-            Ok(Some(Event::Manifest(change)))
-        }))?;
+    /// Makes the tables durable and forgets the part of the log that every view holds.
+    fn checkpoint(&self) -> Result<()> {
+        let tables = &*self.engine;
+        // Read before the flush: what is applied later is not durable yet.
+        let applied = tables::number(tables, tables::APPLIED)?;
+        let flushed = tables::number(tables, tables::FLUSHED)?;
         self.engine.flush()?;
-        let flushed = self.idle_since()?;
-        self.ask_own(|reply| Command::Trim(flushed + 1, reply))
+        self.ask_own(|reply| Command::Trim(applied.min(flushed) + 1, reply))
     }
 
-    fn idle_since(&self) -> Result<u64> {
-        crate::tables::number(&*self.engine, crate::tables::FLUSHED)
+    /// Checkpoints a shard whose log only holds events since the last flush of messages.
+    fn checkpoint_idle(&self) -> Result<()> {
+        let mut change = self.manifest_change();
+        self.decide_own(Box::new(move |shard| {
+            let flushed = tables::number(&*shard.engine, tables::FLUSHED)?;
+            let end = shard.status.lock().log_end;
+            let in_memory = shard.view.active_bytes() > 0 || shard.view.frozen_count() > 0;
+            if in_memory || end == flushed {
+                return Ok(None);
+            }
+            (change.flushed, change.is_idle) = (Some(end), true);
+            Ok(Some(Event::Manifest(change)))
+        }))?;
+        self.checkpoint()
     }
 
     /// Merges what is worth merging.

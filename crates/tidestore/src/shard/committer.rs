@@ -311,7 +311,7 @@ pub(crate) fn apply_to_tables(shard: &Shard, event: &Event, numbers: Numbers) ->
             }
         }
         Event::AppForgotten(id) => forget_heads(shard, &mut batch, AppId(*id))?,
-        Event::Manifest(change) => put_manifest(shard, &mut batch, change)?,
+        Event::Manifest(change) => put_manifest(shard, &mut batch, change, numbers.applied)?,
         Event::Alive => {}
     }
     tables::put_number(&mut batch, tables::APPLIED, numbers.applied);
@@ -334,7 +334,12 @@ fn forget_heads(shard: &Shard, batch: &mut Batch, app: AppId) -> Result<()> {
     }
 }
 
-fn put_manifest(shard: &Shard, batch: &mut Batch, change: &ManifestChange) -> Result<()> {
+fn put_manifest(
+    shard: &Shard,
+    batch: &mut Batch,
+    change: &ManifestChange,
+    position: u64,
+) -> Result<()> {
     for meta in &change.added {
         tables::put_row(batch, tables::SEGMENTS, meta.generation.to_be_bytes(), meta)?;
     }
@@ -349,6 +354,7 @@ fn put_manifest(shard: &Shard, batch: &mut Batch, change: &ManifestChange) -> Re
     }
     tables::put_number(batch, tables::NEXT_GENERATION, change.next_generation);
     if let Some(flushed) = change.flushed {
+        let flushed = if change.is_idle { position } else { flushed };
         tables::put_number(batch, tables::FLUSHED, flushed);
         shard.heads.checkpoint(batch);
     }
@@ -368,6 +374,7 @@ pub(crate) fn apply_to_memory(shard: &Shard, event: Event) {
                 receipts_removed,
                 flushed,
                 next_generation,
+                ..
             } = change;
             shard.view.raise_generation(next_generation);
             shard.view.install_receipts_removed(&receipts_removed);
