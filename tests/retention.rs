@@ -57,7 +57,10 @@ async fn expire_a_day(messages: usize) -> Vec<(OpKind, u64)> {
     store.flush().await.unwrap();
     for n in 0..8 {
         let other = key(&format!("other#app{n}"));
-        store.create_app(&other, Terms::of(Plan::Free)).await.unwrap();
+        store
+            .create_app(&other, Terms::of(Plan::Free))
+            .await
+            .unwrap();
     }
     assert_eq!(
         segments(&machine.disk),

@@ -107,8 +107,9 @@ mod tests {
         let mut occurrences = Occurrences::with_window(100);
         for body in 0..1_000 {
             assert_eq!(occurrences.count(&line(body)), 0);
-            if body >= 90 {
-                assert_eq!(occurrences.count(&line(body - 90)), 1, "{body}");
+            // Between a line and its repetition stand 49 new ones and 49 other repetitions.
+            if body >= 49 {
+                assert_eq!(occurrences.count(&line(body - 49)), 1, "{body}");
             }
             assert!(occurrences.recent.len() + occurrences.older.len() <= 200);
         }

@@ -25,6 +25,15 @@ pub struct MergeJob {
 }
 
 impl MergeJob {
+    /// The smallest generation among the inputs; names the job.
+    pub fn first(&self) -> u64 {
+        self.inputs
+            .iter()
+            .map(|input| input.meta.generation)
+            .min()
+            .unwrap_or_default()
+    }
+
     /// Where the inputs lie.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.inputs.iter().map(|input| input.path.clone()).collect()

@@ -31,7 +31,7 @@ pub struct AppExpiry {
 }
 
 /// What merging did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MergeReport {
     /// How many new segments were written for old ones.
     pub merges: u64,
@@ -43,4 +43,6 @@ pub struct MergeReport {
     pub bytes_in: u64,
     /// Bytes of the files that came out.
     pub bytes_out: u64,
+    /// What could not be merged because it is damaged; it was left as it is.
+    pub damaged: Vec<String>,
 }

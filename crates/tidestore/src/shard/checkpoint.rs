@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use tidestore_disk::Millis;
-use tidestore_messages::{AppId, Expirable, MergeTime};
+use tidestore_messages::{AppId, Expirable, MergeJob, MergeTime, Merged};
 
 use crate::error::{ErrorKind, Result};
 use crate::expiry::{ExpiryReport, MergeReport};
@@ -69,7 +69,8 @@ impl Shard {
         self.checkpoint()
     }
 
-    /// Merges what is worth merging.
+    /// Merges what is worth merging. Segments that cannot be read stay as they are, with their neighbours, and are not
+    /// tried again before the store is reopened.
     pub(crate) fn merge(&self, force: bool, report: &mut MergeReport) -> Result<()> {
         let _turn = self.files.lock();
         let time = MergeTime {
@@ -78,24 +79,42 @@ impl Shard {
             force,
         };
         for job in self.view.plan_merges(time) {
-            let inputs = job.paths();
-            let merged = self.view.write_merge(&job)?;
-            report.merges += 1;
-            report.segments_in += merged.removed.len() as u64;
-            report.bytes_in += merged.bytes_in;
-            if let Some(added) = &merged.added {
-                report.segments_out += 1;
-                report.bytes_out += added.file_len;
+            if self.damaged.lock().contains(&job.first()) {
+                continue;
             }
-            let change = ManifestChange {
-                added: merged.added.into_iter().collect(),
-                removed: merged.removed,
-                ..self.manifest_change()
-            };
-            self.change_manifest(change)?;
-            self.view.unlink(&inputs)?;
+            match self.view.write_merge(&job) {
+                Ok(merged) => self.install_merge(&job, merged, report)?,
+                Err(error) if error.kind() == tidestore_messages::ErrorKind::Corruption => {
+                    tracing::error!(shard = self.number, %error, "a segment cannot be merged");
+                    self.damaged.lock().insert(job.first());
+                    report.damaged.push(error.to_string());
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
+    }
+
+    fn install_merge(
+        &self,
+        job: &MergeJob,
+        merged: Merged,
+        report: &mut MergeReport,
+    ) -> Result<()> {
+        report.merges += 1;
+        report.segments_in += merged.removed.len() as u64;
+        report.bytes_in += merged.bytes_in;
+        if let Some(added) = &merged.added {
+            report.segments_out += 1;
+            report.bytes_out += added.file_len;
+        }
+        let change = ManifestChange {
+            added: merged.added.into_iter().collect(),
+            removed: merged.removed,
+            ..self.manifest_change()
+        };
+        self.change_manifest(change)?;
+        Ok(self.view.unlink(&job.paths())?)
     }
 
     /// Takes every segment off the disk that lies below its apps' physical floors, and receipts beyond the window.

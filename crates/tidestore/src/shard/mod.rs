@@ -9,6 +9,7 @@ mod heads;
 mod recovery;
 mod stage;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -48,6 +49,8 @@ pub(crate) struct Shard {
     poison: Mutex<Option<Error>>,
     /// Flush, merge and expiry of one shard take turns, so that a file is never an input twice.
     pub(crate) files: Mutex<()>,
+    /// Merges that failed because an input is damaged.
+    pub(crate) damaged: Mutex<HashSet<u64>>,
     pub(crate) status: Mutex<Status>,
     /// Rung when a memtable waits to be flushed.
     bell: Arc<Bell>,

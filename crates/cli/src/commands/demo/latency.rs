@@ -18,9 +18,13 @@ pub(crate) struct Latencies {
     pub(crate) elapsed: Duration,
 }
 
+/// The longest time that is told from longer ones, in nanoseconds: an hour.
+const NANOS_MAX: u64 = 3_600_000_000_000;
+
 impl Latencies {
     pub(crate) fn new() -> Result<Self, Failure> {
-        let nanos = Histogram::new(3)
+        // With a fixed range, because a histogram that grows does not do so for `saturating_record`.
+        let nanos = Histogram::new_with_bounds(1, NANOS_MAX, 3)
             .map_err(|error| Failure::Argument(format!("latencies cannot be measured: {error}")))?;
         Ok(Self {
             nanos,
@@ -94,5 +98,39 @@ pub(crate) fn show(duration: Duration) -> String {
         1_000.0..10_000.0 => format!("{:.2} ms", micros / 1e3),
         10_000.0..1_000_000.0 => format!("{:.0} ms", micros / 1e3),
         _ => format!("{:.2} s", micros / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A histogram of the wrong range once showed every latency as at most 2 µs.
+    #[test]
+    fn short_and_long_times_are_told_to_three_digits() {
+        let mut latencies = Latencies::new().unwrap();
+        for millis in 1..=100 {
+            latencies.record(Duration::from_millis(millis), 2);
+        }
+        latencies.record(Duration::from_secs(600), 2);
+        let near = |figure: Duration, expected: u64| {
+            let expected = Duration::from_millis(expected);
+            assert!(
+                figure.abs_diff(expected) < expected / 100,
+                "{figure:?} for {expected:?}"
+            );
+        };
+        let [p50, p99, max] = latencies.figures();
+        near(p50, 51);
+        near(p99, 100);
+        near(max, 600_000);
+        assert_eq!((latencies.count(), latencies.items), (101, 202));
+    }
+
+    #[test]
+    fn durations_are_shown_in_a_fitting_unit() {
+        let shown = [950, 12_345, 1_234_567, 45_678_901, 2_345_678_901]
+            .map(|ns| show(Duration::from_nanos(ns)));
+        assert_eq!(shown, ["0.9 µs", "12 µs", "1.23 ms", "46 ms", "2.35 s"]);
     }
 }
