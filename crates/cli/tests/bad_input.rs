@@ -8,6 +8,8 @@
 mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use common::{DAY, KEY, Place, START, chat, code, sorted, stderr, text};
 use serde_json::{Value, json};
@@ -291,29 +293,33 @@ fn a_directory_of_somebody_else_is_refused_untouched() {
 #[test]
 fn a_second_process_on_the_same_directory_is_locked_out_while_the_first_lives() {
     let place = Place::with_app();
-    let lines = chat(4_000);
+    let lines = chat(8_000);
     let mut first = place.start(&["import", KEY, "-", "--acks", "acks"]);
     let mut input = first.stdin.take().unwrap();
-    // The first process has the store open once it has acknowledged something, and waits for more.
-    input.write_all(text(&lines[..3_900]).as_bytes()).unwrap();
+    // More lines than can be in flight: the first process has the store open once it has acknowledged some of them,
+    // and then waits for more.
+    input.write_all(text(&lines[..7_500]).as_bytes()).unwrap();
     input.flush().unwrap();
     let acks = place.path("acks");
-    while std::fs::read(&acks).unwrap_or_default().is_empty() {
+    let (_keep, never) = mpsc::channel::<()>();
+    let has_begun = (0..6_000).any(|_| {
         assert!(
             first.try_wait().unwrap().is_none(),
             "the import ended early"
         );
-        std::thread::yield_now();
-    }
+        never.recv_timeout(Duration::from_millis(10)).is_err()
+            && std::fs::read(&acks).is_ok_and(|acks| !acks.is_empty())
+    });
+    assert!(has_begun, "nothing was acknowledged");
     assert_eq!(place.fails(&["usage", KEY]), (5, "locked".to_owned()));
     assert_eq!(
         place.fails(&["app", "create", "x#y", "--plan", "pro"]),
         (5, "locked".to_owned())
     );
-    input.write_all(text(&lines[3_900..]).as_bytes()).unwrap();
+    input.write_all(text(&lines[7_500..]).as_bytes()).unwrap();
     drop(input);
     assert_eq!(code(&first.wait_with_output().unwrap()), 0);
-    assert_eq!(place.json(&["usage", KEY])["messages"]["count"], 4_000);
+    assert_eq!(place.json(&["usage", KEY])["messages"]["count"], 8_000);
 }
 
 #[test]
@@ -338,13 +344,17 @@ fn truncated_segments_are_reported_with_their_names_and_the_rest_is_served() {
     );
     let (inspected, kind) = place.fails(&["inspect", victim.to_str().unwrap()]);
     assert_eq!((inspected, kind.as_str()), (6, "corruption"));
-    // Put back, all is well again: nothing was deleted or rewritten on the way.
-    let found = place
-        .files("")
-        .into_iter()
-        .find(|p| p.file_name() == victim.file_name())
-        .unwrap();
-    assert_eq!(std::fs::read(&found).unwrap().len(), bytes.len() / 2);
+    // What lies in the other segments is exported; the exit code says that it is not all.
+    let export = place.run(&["export", KEY]);
+    assert_eq!(code(&export), 6, "{}", stderr(&export));
+    let served = common::parse_lines(&export.stdout).len();
+    assert!((1..2_000).contains(&served), "{served} of 2000 served");
+    // Nothing was deleted or rewritten on the way: with the bytes put back, all is well again.
+    let length = std::fs::metadata(victim).unwrap().len();
+    assert_eq!(length, bytes.len() as u64 / 2);
+    std::fs::write(victim, &bytes).unwrap();
+    assert_eq!(code(&place.run(&["verify"])), 0);
+    assert_eq!(place.lines(&["export", KEY]).len(), 2_000);
 }
 
 #[test]

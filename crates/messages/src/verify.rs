@@ -1,5 +1,6 @@
 //! Checking all files of a shard.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::error::Result;
@@ -18,7 +19,7 @@ pub struct ViewReport {
     pub bytes: u64,
     /// Receipt runs read to the end.
     pub receipt_runs: u64,
-    /// Conversations whose head was asked for.
+    /// Conversations that have messages in segments; the head of each was compared with them.
     pub conversations: u64,
     /// Files that are not as they should be, and why.
     pub problems: Vec<(PathBuf, String)>,
@@ -33,6 +34,7 @@ impl MessageView {
     ) -> ViewReport {
         let mut report = ViewReport::default();
         let version = self.version();
+        let mut conversations = BTreeSet::new();
         for installed in version.segments.sorted() {
             let checked = installed.segment.verify(&self.parts.disk);
             match checked.and_then(|_| newest_numbers(&installed.segment)) {
@@ -40,7 +42,7 @@ impl MessageView {
                     report.segments += 1;
                     report.messages += installed.meta.messages;
                     report.bytes += installed.meta.file_len;
-                    report.conversations += heads.len() as u64;
+                    conversations.extend(heads.iter().map(|(app, name, _)| (*app, name.clone())));
                     let wrong = heads
                         .iter()
                         .filter_map(|(app, name, seq)| check_head(*app, name, *seq));
@@ -59,6 +61,7 @@ impl MessageView {
                 Err(error) => report.problems.push((run.path.clone(), error.to_string())),
             }
         }
+        report.conversations = conversations.len() as u64;
         report
     }
 }

@@ -1,5 +1,55 @@
 //! Tidestore keeps an IM service's messages exactly as long as each tenant's plan says, and gives the disk back by
 //! deleting whole files.
+//!
+//! - Durable appends that share one flush of the device, however many callers wait.
+//! - Pages of a conversation by id, number and time, in both directions; lookup by id.
+//! - Retention to the millisecond on reading, by unlink on disk; plan changes with preview and undo.
+//! - Retries are safe: by client id, and for imports by content.
+//! - One copy of each message, whatever the size of the group.
+//!
+//! It is not: a server, a directory of users, or a replicated store. It runs inside one process, on one machine.
+//!
+//! # Example
+//!
+//! ```
+//! use tidestore::plan::{AppKey, Plan, Terms, UserId};
+//! use tidestore::{Conversation, Cursor, NewMessage, Options, Page, Store};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let dir = dir.path().join("data");
+//! let store = Store::open(&dir, Options::default()).await?;
+//! let app = store.create_app(&AppKey::parse("acme#chat")?, Terms::of(Plan::Pro)).await?;
+//!
+//! let tea = Conversation::parse("group:tea")?;
+//! let sent = app.append(NewMessage::text(tea.clone(), UserId::parse("ann")?, "hello")).await?;
+//! assert_eq!(sent.seq.0, 1);
+//!
+//! let newest = app.history(&tea, Page::newest(20)).await?;
+//! assert_eq!(newest[0].body, "hello");
+//! let older = app.history(&tea, Page::before(Cursor::Id(newest[0].id), 20)).await?;
+//! assert!(older.is_empty());
+//!
+//! store.expire().await?;
+//! assert_eq!(app.usage().await?.messages, 1);
+//! store.close().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is still true after …
+//!
+//! | call that returned | the process crashed | the power went | a flush of the device failed |
+//! |---|---|---|---|
+//! | [`App::append`], [`App::append_many`], [`App::import`] | stored | stored | stored; later calls get [`ErrorKind::Poisoned`] |
+//! | [`App::append_with`] [`Durability::Buffered`] | stored | stored, if it was 100 ms ago; otherwise it may be gone with all that came after it in its shard | may be gone |
+//! | the same, then [`Store::sync`] | stored | stored | stored |
+//! | [`Store::create_app`], [`App::change_terms`], [`App::undo`], [`Store::delete_app`] | done | done | done |
+//! | [`Store::expire`] | what expired stays expired | the same | the same |
+//!
+//! A call that did not return may have been done, whole, or not at all. A duplicate of a `Buffered` message that is
+//! appended again as `Synced` is flushed before it is answered.
 
 mod app;
 mod apps;

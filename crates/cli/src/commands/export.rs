@@ -2,7 +2,7 @@
 
 use clap::Args;
 use tidestore::plan::AppKey;
-use tidestore::{App, Conversation, Cursor, Page, Store};
+use tidestore::{App, Conversation, Cursor, ErrorKind, Page, Store};
 
 use crate::args::{app_key, chat};
 use crate::error::Failure;
@@ -32,11 +32,11 @@ const HEADS: usize = 1_000;
 
 pub(crate) async fn run(place: &Place, output: Output, args: &Export) -> Result<(), Failure> {
     let store = place.open_briefly(output, Missing::Refuse).await?;
-    let ended = export(&store, args).await;
+    let ended = export(&store, output, args).await;
     close(&store, ended).await
 }
 
-async fn export(store: &Store, args: &Export) -> Result<(), Failure> {
+async fn export(store: &Store, output: Output, args: &Export) -> Result<(), Failure> {
     let app = store.app(&args.key)?;
     let mut lines = Lines::start();
     if let Some(conversation) = &args.chat {
@@ -44,16 +44,27 @@ async fn export(store: &Store, args: &Export) -> Result<(), Failure> {
         return lines.finish();
     }
     let mut after = None;
+    let mut damaged = None;
     loop {
         let heads = app.conversations(after.as_ref(), HEADS).await?;
         for head in &heads {
-            conversation_lines(&app, &head.conversation, args, &mut lines).await?;
+            let name = &head.conversation;
+            match conversation_lines(&app, name, args, &mut lines).await {
+                // Damage costs the conversation it is in; the others are exported, and the end says so.
+                Err(Failure::Store(error)) if *error.kind() == ErrorKind::Corruption => {
+                    output.warning(&format!("{name} is not exported to its end: {error}"));
+                    damaged = damaged.or(Some(error));
+                }
+                other => other?,
+            }
         }
         match heads.into_iter().last() {
             Some(last) => after = Some(last.conversation),
-            None => return lines.finish(),
+            None => break,
         }
     }
+    lines.finish()?;
+    damaged.map_or(Ok(()), |error| Err(error.into()))
 }
 
 async fn conversation_lines(

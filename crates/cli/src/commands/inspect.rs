@@ -1,5 +1,6 @@
 //! `inspect FILE`.
 
+use std::error::Error as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -34,10 +35,12 @@ fn text(report: &Report) -> String {
 
 /// A file that is not there is the caller's slip, not the disk's failure.
 fn not_found(args: &Inspect, error: tidestore::Error) -> Failure {
-    use std::error::Error as _;
-    let disk = error
-        .source()
-        .and_then(|source| source.downcast_ref::<tidestore::disk::Error>());
+    let mut cause = error.source();
+    let mut disk = None;
+    while let Some(found) = cause {
+        disk = disk.or(found.downcast_ref::<tidestore::disk::Error>());
+        cause = found.source();
+    }
     match disk.map(tidestore::disk::Error::kind) {
         Some(tidestore::disk::ErrorKind::NotFound) => Failure::NotFound {
             what: format!("there is no file {}", args.file.display()),
