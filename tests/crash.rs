@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use tidestore::disk::{Fault, Survival};
+use tidestore::disk::{Fault, OpKind, Survival};
 use tidestore::plan::{Plan, Terms};
 use tidestore::{Durability, Message, Result, Store};
 use tidestore_tests::{DAY, HOUR, Machine, group, key, old, run, text, whole};
@@ -361,9 +361,7 @@ fn a_failed_flush_stops_the_shard_and_reopening_keeps_what_was_acknowledged() {
             .await
             .unwrap();
         app.append(text("a", "ann", "safe")).await.unwrap();
-        machine
-            .disk
-            .fail_matching(tidestore::disk::OpKind::Sync, 1, Fault::Eio);
+        machine.disk.fail_matching(OpKind::Sync, 1, Fault::Eio);
         let error = app
             .append(text("a", "ann", "not acknowledged"))
             .await
@@ -390,5 +388,41 @@ fn a_failed_flush_stops_the_shard_and_reopening_keeps_what_was_acknowledged() {
             .await
             .unwrap();
         assert_eq!(found[0].body, "safe");
+    });
+}
+
+/// Full memtables that cannot be flushed must neither grow without end nor hold their callers for ever.
+#[test]
+fn a_flush_that_keeps_failing_refuses_appends_until_it_succeeds() {
+    let mut machine = machine();
+    machine.options.background = true;
+    machine.options.memtable_bytes = 8 << 10;
+    run(async {
+        let store = machine.open().await.unwrap();
+        let app = store
+            .create_app(&key("acme#chat"), Terms::of(Plan::Pro))
+            .await
+            .unwrap();
+        machine.disk.fail_always(OpKind::CreateDir, Fault::NoSpace);
+        let mut stored = 0;
+        let refused = loop {
+            match app.append(text("a", "ann", "x".repeat(500))).await {
+                Ok(_) => stored += 1,
+                Err(error) => break error,
+            }
+            assert!(stored < 1_000, "memtables grow without end");
+        };
+        assert_eq!(*refused.kind(), tidestore::ErrorKind::Full);
+        assert_eq!(
+            whole(&app, &group("a")).await.unwrap().len(),
+            stored,
+            "reads go on"
+        );
+        machine.disk.clear_faults();
+        while app.append(text("a", "ann", "space again")).await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        assert_eq!(whole(&app, &group("a")).await.unwrap().len(), stored + 1);
+        store.close().await.unwrap();
     });
 }

@@ -108,10 +108,12 @@ fn flush(shard: &Shard, age: Duration) {
     if old && let Err(error) = shard.ask_own(Command::Freeze) {
         tracing::warn!(shard = shard.number, %error, "a memtable could not be frozen");
     }
-    if shard.view.frozen_count() > 0
-        && let Err(error) = shard.flush_frozen()
-    {
-        tracing::warn!(shard = shard.number, %error, "a flush failed and will be repeated");
+    if shard.view.frozen_count() > 0 {
+        let flushed = shard.flush_frozen();
+        if let Err(error) = &flushed {
+            tracing::warn!(shard = shard.number, %error, "a flush failed and will be repeated");
+        }
+        shard.set_flush_trouble(flushed.err());
     }
 }
 

@@ -23,6 +23,7 @@ struct State<T> {
     own: VecDeque<T>,
     callers: VecDeque<(T, OwnedSemaphorePermit)>,
     closed: bool,
+    nudged: bool,
 }
 
 /// What the committer took from the queue.
@@ -40,6 +41,7 @@ impl<T> Queue<T> {
             own: VecDeque::new(),
             callers: VecDeque::new(),
             closed: false,
+            nudged: false,
         };
         Self {
             state: Mutex::new(state),
@@ -86,6 +88,9 @@ impl<T> Queue<T> {
             if state.closed && state.callers.is_empty() {
                 return None;
             }
+            if std::mem::take(&mut state.nudged) {
+                break;
+            }
             if let Some(patience) = patience {
                 if self.filled.wait_for(&mut state, patience).timed_out() {
                     break;
@@ -108,6 +113,12 @@ impl<T> Queue<T> {
             drained.permits.push(permit);
         }
         Some(drained)
+    }
+
+    /// Lets the committer look again at what it waits for.
+    pub(crate) fn nudge(&self) {
+        self.state.lock().nudged = true;
+        self.filled.notify_all();
     }
 
     /// Lets nobody in any more; what waits is still processed.

@@ -53,9 +53,8 @@ impl Committer {
     /// Works until the queue is closed and empty.
     pub(crate) fn run(mut self) {
         loop {
-            let own_only = self.shard.options.background
-                && self.shard.view.frozen_count() >= FROZEN_MAX
-                && self.shard.poisoned().is_none();
+            // Callers wait for a flush that is under way; one that fails refuses them instead, see `refusal`.
+            let own_only = self.shard.options.background && self.is_full() && !self.is_stuck();
             let patience = self.flush_by.map(|by| by.saturating_sub(self.monotonic()));
             let Some(drained) = self.shard.queue.drain(DRAIN_MAX, own_only, patience) else {
                 break;
@@ -110,8 +109,7 @@ impl Committer {
             ..
         } = append;
         let refused = self
-            .shard
-            .poisoned()
+            .refusal()
             .map_or_else(|| current(&self.shard, &app), Err);
         let (shard, stage, last_live) = (&*self.shard, &mut self.stage, &mut self.last_live);
         let receipts = match (refused, messages) {
@@ -127,6 +125,28 @@ impl Committer {
                 .collect(),
         };
         outcomes.push((reply, receipts));
+    }
+
+    /// Why no message can be taken at all.
+    fn refusal(&self) -> Option<Error> {
+        let trouble = || {
+            self.shard
+                .flush_trouble
+                .lock()
+                .clone()
+                .filter(|_| self.is_full())
+        };
+        self.shard.poisoned().or_else(trouble)
+    }
+
+    /// Whether as many full memtables wait as memory is meant for.
+    fn is_full(&self) -> bool {
+        self.shard.view.frozen_count() >= FROZEN_MAX
+    }
+
+    /// Whether waiting for a flush is in vain for now.
+    fn is_stuck(&self) -> bool {
+        self.shard.poisoned().is_some() || self.shard.flush_trouble.lock().is_some()
     }
 
     /// Writes what is staged, applies it, answers, and starts the next batch.

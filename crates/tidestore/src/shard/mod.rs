@@ -49,6 +49,8 @@ pub(crate) struct Shard {
     poison: Mutex<Option<Error>>,
     /// Flush, merge and expiry of one shard take turns, so that a file is never an input twice.
     pub(crate) files: Mutex<()>,
+    /// Why full memtables cannot be flushed at the moment, such as a full disk.
+    pub(crate) flush_trouble: Mutex<Option<Error>>,
     /// Merges that failed because an input is damaged.
     pub(crate) damaged: Mutex<HashSet<u64>>,
     pub(crate) status: Mutex<Status>,
@@ -191,6 +193,12 @@ impl Shard {
     /// Tells the flusher that a memtable waits.
     pub(crate) fn wake(&self) {
         self.bell.ring();
+    }
+
+    /// Says whether full memtables can be flushed, and lets the committer look again.
+    pub(crate) fn set_flush_trouble(&self, trouble: Option<Error>) {
+        *self.flush_trouble.lock() = trouble;
+        self.queue.nudge();
     }
 
     /// Stops taking changes for good. The first reason stays.

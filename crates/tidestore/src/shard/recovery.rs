@@ -228,6 +228,7 @@ fn shard(parts: &Parts, number: u16, engine: Arc<dyn Engine>) -> Result<Shard> {
         engine,
         poison: Mutex::default(),
         files: Mutex::default(),
+        flush_trouble: Mutex::default(),
         damaged: Mutex::default(),
         status: Mutex::new(Status::default()),
         bell: Arc::clone(&parts.bell),
