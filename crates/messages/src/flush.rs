@@ -1,9 +1,11 @@
 //! A full memtable becomes segments: one per app and bucket, or a shared one for many small apps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use tidestore_disk::{Disk, Millis};
 
 use crate::error::Result;
@@ -21,6 +23,26 @@ pub(crate) struct SegmentPlace {
     pub(crate) store: StoreId,
     pub(crate) shard: u16,
     pub(crate) options: SegmentOptions,
+    /// Directories whose way from the root is known to be durable.
+    pub(crate) prepared: Arc<Mutex<HashSet<PathBuf>>>,
+}
+
+impl SegmentPlace {
+    /// Makes sure that a directory exists and stays.
+    ///
+    /// Creating one syncs its parents. One that is found may have been made by a process that died before it came to
+    /// that; so the way to it is synced once.
+    fn prepare_dir(&self, dir: &Path) -> Result<()> {
+        self.disk.create_dir_all(dir)?;
+        if self.prepared.lock().contains(dir) {
+            return Ok(());
+        }
+        for parent in dir.ancestors().skip(1) {
+            self.disk.sync_dir(parent)?;
+        }
+        self.prepared.lock().insert(dir.to_owned());
+        Ok(())
+    }
 }
 
 /// Hands out the numbers of files; a number is used at most once in the life of a shard.
@@ -179,7 +201,7 @@ pub(crate) fn start_segment(
     let Some(dir) = bucket_dir(apps, head.owner, head.bucket) else {
         return Ok(None);
     };
-    place.disk.create_dir_all(&dir)?;
+    place.prepare_dir(&dir)?;
     let path = dir.join(segment_file_name(head.shard, head.generation));
     SegmentWriter::create(&place.disk, &path, head, place.options).map(Some)
 }

@@ -80,6 +80,7 @@ impl MessageView {
             store: parts.store,
             shard: parts.shard,
             options: parts.options,
+            prepared: Arc::default(),
         };
         let mut receipts: Vec<_> = manifest.receipts;
         receipts.sort_unstable_by_key(|meta| std::cmp::Reverse(meta.generation));

@@ -25,18 +25,18 @@ impl Shard {
 
     /// Turns full memtables into segments, oldest first.
     pub(crate) fn flush_frozen(&self) -> Result<()> {
-        let _turn = self.files.lock();
+        let _turn = self.flushing.lock();
         while let Some(frozen) = self.view.oldest_frozen() {
             let flushed = self.view.write_frozen(&frozen, self.guard.now())?;
             let mut change = ManifestChange {
                 added: flushed.added,
                 receipts_added: flushed.receipts,
                 flushed: Some(flushed.through),
-                ..self.manifest_change()
+                ..ManifestChange::default()
             };
             self.decide_own(Box::new(move |shard| {
                 change.is_idle = shard.view.active_bytes() == 0 && shard.view.frozen_count() == 1;
-                Ok(Some(Event::Manifest(change)))
+                Ok(Some(shard.manifest_event(change)))
             }))?;
             self.checkpoint()?;
         }
@@ -55,7 +55,7 @@ impl Shard {
 
     /// Checkpoints a shard whose log only holds events since the last flush of messages.
     fn checkpoint_idle(&self) -> Result<()> {
-        let mut change = self.manifest_change();
+        let mut change = ManifestChange::default();
         self.decide_own(Box::new(move |shard| {
             let flushed = tables::number(&*shard.engine, tables::FLUSHED)?;
             let end = shard.status.lock().log_end;
@@ -64,7 +64,7 @@ impl Shard {
                 return Ok(None);
             }
             (change.flushed, change.is_idle) = (Some(end), true);
-            Ok(Some(Event::Manifest(change)))
+            Ok(Some(shard.manifest_event(change)))
         }))?;
         self.checkpoint()
     }
@@ -72,7 +72,7 @@ impl Shard {
     /// Merges what is worth merging. Segments that cannot be read stay as they are, with their neighbours, and are not
     /// tried again before the store is reopened.
     pub(crate) fn merge(&self, force: bool, report: &mut MergeReport) -> Result<()> {
-        let _turn = self.files.lock();
+        let _turn = self.tidying.lock();
         let time = MergeTime {
             now: self.guard.now(),
             monotonic: self.monotonic(),
@@ -111,7 +111,7 @@ impl Shard {
         let change = ManifestChange {
             added: merged.added.into_iter().collect(),
             removed: merged.removed,
-            ..self.manifest_change()
+            ..ManifestChange::default()
         };
         self.change_manifest(change)?;
         Ok(self.view.unlink(&job.paths())?)
@@ -123,7 +123,7 @@ impl Shard {
             // A quiet app's messages may lie in memory for good: flushing leaves out what is expired.
             self.flush()?;
         }
-        let _turn = self.files.lock();
+        let _turn = self.tidying.lock();
         let expirable = self.view.expirable();
         let window = millis(self.options.dedupe_window);
         let before = self.guard.expiry_now().saturating_sub(window);
@@ -140,7 +140,7 @@ impl Shard {
         let change = ManifestChange {
             removed: expirable.iter().map(|e| e.meta.generation).collect(),
             receipts_removed: receipts,
-            ..self.manifest_change()
+            ..ManifestChange::default()
         };
         match self.change_manifest(change.clone()) {
             // Expiry must work on a full disk: the floor alone says that these files may go, and what they free
@@ -177,16 +177,19 @@ impl Shard {
         bucket.end - bucket.start
     }
 
-    fn manifest_change(&self) -> ManifestChange {
-        ManifestChange {
-            next_generation: self.view.next_generation(),
-            ..ManifestChange::default()
-        }
+    fn change_manifest(&self, change: ManifestChange) -> Result<()> {
+        self.decide_own(Box::new(move |shard| {
+            Ok(Some(shard.manifest_event(change)))
+        }))
     }
 
-    fn change_manifest(&self, mut change: ManifestChange) -> Result<()> {
-        change.next_generation = self.view.next_generation();
-        self.decide_own(Box::new(move |_| Ok(Some(Event::Manifest(change)))))
+    /// Completes a manifest change. Called on the committer, so that the number only rises from record to record.
+    fn manifest_event(&self, change: ManifestChange) -> Event {
+        let next_generation = self.view.next_generation();
+        Event::Manifest(ManifestChange {
+            next_generation,
+            ..change
+        })
     }
 }
 

@@ -47,8 +47,11 @@ pub(crate) struct Shard {
     pub(crate) queue: Queue<Command>,
     /// Why the shard takes no more changes.
     poison: Mutex<Option<Error>>,
-    /// Flush, merge and expiry of one shard take turns, so that a file is never an input twice.
-    pub(crate) files: Mutex<()>,
+    /// Held while memtables become segments, one thread at a time.
+    pub(crate) flushing: Mutex<()>,
+    /// Held while segments are merged or expire, so that a file is never an input twice. Not held by a flush: a long
+    /// merge must not make writers wait.
+    pub(crate) tidying: Mutex<()>,
     /// Why full memtables cannot be flushed at the moment, such as a full disk.
     pub(crate) flush_trouble: Mutex<Option<Error>>,
     /// Merges that failed because an input is damaged.
