@@ -1,6 +1,6 @@
 //! Retention: what is visible, what leaves the disk and at what price, plan changes, and clocks that are wrong.
 
-use tidestore::disk::{OpKind, SimDisk};
+use tidestore::disk::{OpKind, SimDisk, Survival};
 use tidestore::plan::{Plan, Retention, Terms};
 use tidestore::{App, ErrorKind, Page, Store};
 use tidestore_tests::{DAY, HOUR, Machine, START, group, key, old, run, text, whole};
@@ -287,6 +287,28 @@ fn a_store_that_was_closed_for_long_waits_for_a_word_before_it_deletes() {
             START + 30 * DAY,
             "new messages get the clock's time"
         );
+        // Neither using the store nor closing or losing it confirms the clock.
+        store.close().await.unwrap();
+        drop((app, store));
+        for crash in [false, true] {
+            let disk = if crash {
+                machine.disk.crash(1, Survival::ALL)
+            } else {
+                machine.disk.clone()
+            };
+            let again = Machine {
+                disk,
+                ..machine.clone()
+            };
+            let store = again.open().await.unwrap();
+            assert!(
+                store.clock_alarm().is_some(),
+                "the alarm has confirmed itself"
+            );
+            assert!(store.expire().await.unwrap().paused.is_some());
+        }
+        let store = machine.open().await.unwrap();
+        let app = store.app(&key("acme#chat")).unwrap();
         store.confirm_clock();
         assert_eq!(store.expire().await.unwrap().messages, 1);
         assert_eq!(whole(&app, &group("a")).await.unwrap().len(), 1);

@@ -39,12 +39,10 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show the main job on generated chat: 200 days, four apps, one per plan
     Demo(demo::Demo),
     /// Create, list, change and delete apps
     #[command(subcommand)]
     App(app::AppCommand),
-    /// Read messages from JSON lines, each with its own time
     Import(import::Import),
     /// Write messages as JSON lines, conversation by conversation, oldest first
     Export(export::Export),

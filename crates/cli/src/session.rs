@@ -96,7 +96,7 @@ pub(crate) async fn close<T>(store: &Store, ended: Result<T, Failure>) -> Result
 
 /// Whether there is a directory with at least one file that is not a lock. A directory with anything else in it is
 /// for the store to judge.
-fn holds_something(dir: &Path) -> bool {
+pub(crate) fn holds_something(dir: &Path) -> bool {
     let disk = match RealDisk::open(dir) {
         Ok(disk) => disk,
         Err(error) => return error.kind() != ErrorKind::NotFound,

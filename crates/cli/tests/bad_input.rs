@@ -1,5 +1,6 @@
 //! Every bad input has a clear error and its exit code, and nothing is lost or half written.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 #![expect(
     clippy::disallowed_methods,
     reason = "the tests play the operator, who damages files"
@@ -288,6 +289,16 @@ fn a_directory_of_somebody_else_is_refused_untouched() {
         .output()
         .unwrap();
     assert_eq!(code(&output), 7, "{}", stderr(&output));
+}
+
+#[test]
+fn the_demonstration_stays_away_from_a_store_in_use() {
+    let place = Place::with_app();
+    assert_eq!(
+        place.fails(&["demo", "--messages", "1000"]),
+        (2, "argument".to_owned())
+    );
+    assert_eq!(place.json(&["app", "list"]).as_array().unwrap().len(), 1);
 }
 
 #[test]

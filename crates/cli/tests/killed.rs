@@ -19,18 +19,24 @@ const KILLS: u64 = 10;
 /// What the program said to be safe: line number, message id, seq.
 fn acknowledged(place: &Place) -> Vec<(usize, u64, u64)> {
     let text = std::fs::read(place.path("acks")).unwrap_or_default();
-    let text = String::from_utf8(text).unwrap();
+    let text = String::from_utf8_lossy(&text);
     // The last line may be cut by the kill.
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    whole
-        .lines()
-        .filter_map(|line| {
-            let mut fields = line.split(' ').map(|field| field.parse::<u64>().ok());
-            match (fields.next()??, fields.next()??, fields.next()??) {
-                (number, id, seq) => Some((usize::try_from(number).unwrap(), id, seq)),
-            }
-        })
-        .collect()
+    let parse = |line: &str| -> Option<(usize, u64, u64)> {
+        let (number, rest) = line.split_once(' ')?;
+        let (id, seq) = rest.split_once(' ')?;
+        Some((number.parse().ok()?, id.parse().ok()?, seq.parse().ok()?))
+    };
+    whole.lines().filter_map(parse).collect()
+}
+
+fn acks_len(place: &Place) -> u64 {
+    std::fs::metadata(place.path("acks")).map_or(0, |metadata| metadata.len())
+}
+
+fn wait(millis: u64) {
+    let (_keep, never) = mpsc::channel::<()>();
+    assert!(never.recv_timeout(Duration::from_millis(millis)).is_err());
 }
 
 #[test]
@@ -38,16 +44,28 @@ fn a_killed_import_keeps_what_it_acknowledged_and_ends_complete() {
     let place = Place::with_app();
     let lines = chat(LINES);
     let file = place.file("chat.jsonl", text(&lines));
-    let (_keep, never) = mpsc::channel::<()>();
     let mut cut_short = 0;
     for round in 0..KILLS {
+        let before = acks_len(&place);
         let mut child = place.start(&["--json", "import", KEY, &file, "--acks", "acks"]);
-        // Spread over the run by a fixed sequence, so that a failure can be run again.
-        let pause = Duration::from_millis(20 + round * 7_919 % 400);
-        assert!(never.recv_timeout(pause).is_err());
+        // The moments follow a fixed sequence, so that a failure can be run again: every other run is killed at some
+        // time, the others once they have acknowledged some more.
+        let chance = round * 7_919 % 400;
+        if round.is_multiple_of(2) {
+            wait(20 + chance);
+        } else {
+            let enough = before + 1_000 * chance;
+            while acks_len(&place) <= enough && child.try_wait().unwrap().is_none() {
+                wait(1);
+            }
+        }
         cut_short += u64::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();
+        println!(
+            "round {round}: {} bytes of acknowledgements",
+            acks_len(&place) - before
+        );
 
         let acks = acknowledged(&place);
         let exported = place.lines(&["export", KEY]);

@@ -63,6 +63,15 @@ impl fmt::Display for ClockAlarm {
     }
 }
 
+/// The two times of the guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Times {
+    /// Dates new messages.
+    pub(crate) now: Millis,
+    /// Moves the retention floor, and is what the store remembers as the last time it was seen alive.
+    pub(crate) trusted: Millis,
+}
+
 /// Watches the wall clock.
 #[derive(Debug)]
 pub(crate) struct ClockGuard {
@@ -120,17 +129,17 @@ impl ClockGuard {
 
     /// The time that dates new messages.
     pub(crate) fn now(&self) -> Millis {
-        self.read().0
+        self.times().now
     }
 
     /// The time that moves the retention floor.
     pub(crate) fn expiry_now(&self) -> Millis {
-        self.read().1
+        self.times().trusted
     }
 
     /// Why expiry is paused, if it is.
     pub(crate) fn alarm(&self) -> Option<ClockAlarm> {
-        self.read();
+        self.times();
         self.state.lock().alarm
     }
 
@@ -144,22 +153,35 @@ impl ClockGuard {
         };
     }
 
-    fn read(&self) -> (Millis, Millis) {
+    /// Both times, at one moment.
+    pub(crate) fn times(&self) -> Times {
         let mut state = self.state.lock();
         let (wall, monotonic) = (self.clock.wall(), self.clock.monotonic());
         let expected = advance(state.anchor, monotonic);
         let expiry = advance(state.expiry_anchor, monotonic);
         match state.alarm {
-            None if wall.abs_diff(expected) <= self.drift_max => (wall, wall),
+            None if wall.abs_diff(expected) <= self.drift_max => Times {
+                now: wall,
+                trusted: wall,
+            },
             None => {
                 state.alarm = Some(ClockAlarm::Jumped { wall, expected });
-                (expected, expiry)
+                Times {
+                    now: expected,
+                    trusted: expiry,
+                }
             }
             // After a long gap the clock may well be right: new messages get its time, as long as it runs evenly.
             Some(ClockAlarm::LongGap { .. }) if wall.abs_diff(expected) <= self.drift_max => {
-                (wall, expiry)
+                Times {
+                    now: wall,
+                    trusted: expiry,
+                }
             }
-            Some(_) => (expected, expiry),
+            Some(_) => Times {
+                now: expected,
+                trusted: expiry,
+            },
         }
     }
 }

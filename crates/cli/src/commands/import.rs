@@ -36,12 +36,13 @@ const SHOWN: usize = 5;
 const BAR: &str = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}";
 const SPINNER: &str = "{spinner} {bytes} {bytes_per_sec} {msg}";
 
-/// Reads messages from JSON lines, each with its own time.
+/// Read messages from JSON lines, each with its own time
 ///
 /// A line is {"chat":C,"from":USER,"ts":MS,"body":TEXT} and may have "kind", "id" (the client's own) and "ext".
-/// Lines that are refused are counted and the first ones shown; they do not stop the others. Running an import again
-/// stores nothing twice, also after it was killed; a file that holds the same line twice keeps both, unless half a
-/// million other lines stand between them.
+/// Lines that are refused are counted and the first ones shown; they do not stop the others.
+///
+/// Running an import again stores nothing twice, also after it was killed. A file that holds the same line twice
+/// keeps both, unless half a million other lines stand between them.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// The app's key, org#app

@@ -1,6 +1,7 @@
 //! `inspect FILE`.
 
 use std::error::Error as _;
+use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -36,16 +37,17 @@ fn text(report: &Report) -> String {
 /// A file that is not there is the caller's slip, not the disk's failure.
 fn not_found(args: &Inspect, error: tidestore::Error) -> Failure {
     let mut cause = error.source();
-    let mut disk = None;
+    let mut is_missing = false;
     while let Some(found) = cause {
-        disk = disk.or(found.downcast_ref::<tidestore::disk::Error>());
+        let io = found.downcast_ref::<io::Error>();
+        is_missing |= io.is_some_and(|io| io.kind() == io::ErrorKind::NotFound);
         cause = found.source();
     }
-    match disk.map(tidestore::disk::Error::kind) {
-        Some(tidestore::disk::ErrorKind::NotFound) => Failure::NotFound {
+    if is_missing {
+        return Failure::NotFound {
             what: format!("there is no file {}", args.file.display()),
             help: "segments lie in apps/*/messages/, logs in log/, tables in views/".to_owned(),
-        },
-        _ => error.into(),
+        };
     }
+    error.into()
 }

@@ -1,6 +1,7 @@
 //! Running the real program on generated chat.
 
 #![allow(dead_code, missing_docs, reason = "each test file uses its part")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of tests")]
 #![expect(
     clippy::disallowed_methods,
     reason = "the tests play the operator, who has files of their own"
@@ -13,26 +14,26 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tidestore_workload::{Line, Workload, WorkloadOptions, times};
 
-pub const DAY: u64 = 86_400_000;
+pub(crate) const DAY: u64 = 86_400_000;
 /// 2024-01-01T00:00:00Z.
-pub const START: u64 = 1_704_067_200_000;
-pub const KEY: &str = "test#chat";
+pub(crate) const START: u64 = 1_704_067_200_000;
+pub(crate) const KEY: &str = "test#chat";
 
 /// A directory for a store and its inputs.
-pub struct Place {
+pub(crate) struct Place {
     dir: TempDir,
 }
 
 impl Place {
     /// An empty one.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self {
             dir: TempDir::new().unwrap(),
         }
     }
 
     /// One with an app that keeps everything since 1995 or so.
-    pub fn with_app() -> Self {
+    pub(crate) fn with_app() -> Self {
         let place = Self::empty();
         let args = [
             "app",
@@ -47,15 +48,15 @@ impl Place {
         place
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.path("data")
     }
 
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidestore"));
         command
             .arg("--data")
@@ -65,26 +66,26 @@ impl Place {
         command
     }
 
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.command(args).stdin(Stdio::null()).output().unwrap()
     }
 
     /// Runs a command that must succeed, and parses what it prints.
-    pub fn json(&self, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
         let output = self.run(&[&["--json"], args].concat());
         assert_eq!(code(&output), 0, "{args:?}: {}", stderr(&output));
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
     /// Runs a command that must succeed, and parses the lines it prints.
-    pub fn lines(&self, args: &[&str]) -> Vec<Value> {
+    pub(crate) fn lines(&self, args: &[&str]) -> Vec<Value> {
         let output = self.run(args);
         assert_eq!(code(&output), 0, "{args:?}: {}", stderr(&output));
         parse_lines(&output.stdout)
     }
 
     /// Runs a command that must fail, and returns its exit code and the kind of its error.
-    pub fn fails(&self, args: &[&str]) -> (i32, String) {
+    pub(crate) fn fails(&self, args: &[&str]) -> (i32, String) {
         let output = self.run(&[&["--json"], args].concat());
         let error = stderr(&output);
         let last = error.lines().last().unwrap_or_default();
@@ -96,7 +97,7 @@ impl Place {
         )
     }
 
-    pub fn start(&self, args: &[&str]) -> Child {
+    pub(crate) fn start(&self, args: &[&str]) -> Child {
         let mut command = self.command(args);
         command
             .stdin(Stdio::piped())
@@ -106,13 +107,13 @@ impl Place {
     }
 
     /// Writes a file into the directory and returns its name.
-    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         std::fs::write(self.path(name), content).unwrap();
         name.to_owned()
     }
 
     /// Every file below a part of the data directory.
-    pub fn files(&self, below: &str) -> Vec<PathBuf> {
+    pub(crate) fn files(&self, below: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();
         collect(&self.data().join(below), &mut found);
         found
@@ -123,22 +124,22 @@ fn collect(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            collect(&path, found)
+            collect(&path, found);
         } else {
-            found.push(path)
+            found.push(path);
         }
     }
 }
 
-pub fn code(output: &Output) -> i32 {
+pub(crate) fn code(output: &Output) -> i32 {
     output.status.code().unwrap()
 }
 
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-pub fn parse_lines(text: &[u8]) -> Vec<Value> {
+pub(crate) fn parse_lines(text: &[u8]) -> Vec<Value> {
     let lines = text
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty());
@@ -148,7 +149,7 @@ pub fn parse_lines(text: &[u8]) -> Vec<Value> {
 }
 
 /// Generated chat as the lines that an import reads, sorted by time.
-pub fn chat(count: usize) -> Vec<Value> {
+pub(crate) fn chat(count: usize) -> Vec<Value> {
     let options = WorkloadOptions {
         seed: 11,
         users: 200,
@@ -174,12 +175,15 @@ pub fn chat(count: usize) -> Vec<Value> {
     times.into_iter().map(next).collect()
 }
 
-pub fn text(lines: &[Value]) -> String {
-    lines.iter().map(|line| format!("{line}\n")).collect()
+pub(crate) fn text(lines: &[Value]) -> String {
+    lines
+        .iter()
+        .flat_map(|line| [line.to_string(), "\n".to_owned()])
+        .collect()
 }
 
 /// What an import must keep of a line, for comparing as sorted lists.
-pub fn essence(line: &Value) -> (String, u64, String, String, String) {
+pub(crate) fn essence(line: &Value) -> (String, u64, String, String, String) {
     let field = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
     let kind = line["kind"].as_str().unwrap_or("txt").to_owned();
     (
@@ -191,14 +195,14 @@ pub fn essence(line: &Value) -> (String, u64, String, String, String) {
     )
 }
 
-pub fn sorted(lines: &[Value]) -> Vec<(String, u64, String, String, String)> {
+pub(crate) fn sorted(lines: &[Value]) -> Vec<(String, u64, String, String, String)> {
     let mut all: Vec<_> = lines.iter().map(essence).collect();
     all.sort();
     all
 }
 
 /// Asserts that the conversations hold exactly these lines, oldest first, numbered from 1 without a gap.
-pub fn assert_export_is(exported: &[Value], lines: &[Value]) {
+pub(crate) fn assert_export_is(exported: &[Value], lines: &[Value]) {
     assert_eq!(exported.len(), lines.len());
     assert_eq!(sorted(exported), sorted(lines));
     let mut last: Option<&Value> = None;

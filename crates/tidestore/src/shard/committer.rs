@@ -71,7 +71,7 @@ impl Committer {
     fn process(&mut self, commands: Vec<Command>) {
         let mut outcomes = Vec::new();
         let mut synced = false;
-        self.stage.restart(self.shard.guard.now());
+        self.stage.restart(self.shard.guard.times());
         for command in commands {
             match command {
                 Command::Append(append) => {
@@ -170,7 +170,7 @@ impl Committer {
             // A caller that went away is not interested in the answer.
             drop(reply.send(receipts));
         }
-        self.stage.restart(self.shard.guard.now());
+        self.stage.restart(self.shard.guard.times());
         self.publish();
         if self.shard.view.active_bytes() >= self.shard.options.memtable_bytes {
             drop(self.freeze());
@@ -183,7 +183,7 @@ impl Committer {
             Ok(position) => position,
             Err(error) => return Err(self.failed(error)),
         };
-        self.last_seen = self.last_seen.max(self.shard.guard.now());
+        self.last_seen = self.last_seen.max(self.shard.guard.times().trusted);
         if synced {
             self.flush_by = Some(Duration::ZERO);
             self.flush()?;
@@ -244,12 +244,12 @@ impl Committer {
     }
 
     fn commit_event(&mut self, event: Event) -> Result<()> {
-        self.stage.restart(self.shard.guard.now());
+        self.stage.restart(self.shard.guard.times());
         let staged = record::put_event(&mut self.stage.bytes, &event)
             .map_err(|error| Error::new(ErrorKind::Argument, error.to_string()));
         let written = staged.and_then(|()| self.write(true));
         // Whatever became of it, the next batch must not carry this event a second time.
-        self.stage.restart(self.shard.guard.now());
+        self.stage.restart(self.shard.guard.times());
         let position = written?;
         let numbers = Numbers {
             applied: position.0,

@@ -13,6 +13,7 @@ use tidestore_messages::{
 
 use crate::apps::AppRecord;
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard::Times;
 use crate::message::{NewMessage, OldMessage, Receipt};
 use crate::record;
 use crate::shard::Shard;
@@ -48,14 +49,17 @@ const FUTURE_MAX: Millis = 24 * 3_600_000;
 const SPILL_MAX: u64 = 1_000;
 
 impl Stage {
-    /// Forgets everything and starts a batch at a time.
-    pub(crate) fn restart(&mut self, now: Millis) {
-        record::start_batch(&mut self.bytes, now);
+    /// Forgets everything and starts a batch.
+    ///
+    /// The batch carries the time that is trusted, not the one that dates messages: a clock that nobody has confirmed
+    /// must not become the last time the store was seen alive, or the next opening would find nothing wrong with it.
+    pub(crate) fn restart(&mut self, times: Times) {
+        record::start_batch(&mut self.bytes, times.trusted);
         self.applied.clear();
         self.conversations.clear();
         self.receipts.clear();
         self.imported.clear();
-        self.now = now;
+        self.now = times.now;
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -70,7 +70,8 @@ impl Latencies {
 
     /// As JSON; microseconds.
     pub(crate) fn value(&self) -> Value {
-        let [p50, p99, max] = self.figures().map(|figure| figure.as_secs_f64() * 1e6);
+        let tenths = |figure: Duration| (figure.as_secs_f64() * 1e7).round() / 10.0;
+        let [p50, p99, max] = self.figures().map(tenths);
         json!({
             "count": self.count(),
             "items": self.items,
@@ -112,7 +113,7 @@ mod tests {
         for millis in 1..=100 {
             latencies.record(Duration::from_millis(millis), 2);
         }
-        latencies.record(Duration::from_secs(600), 2);
+        latencies.record(Duration::from_mins(10), 2);
         let near = |figure: Duration, expected: u64| {
             let expected = Duration::from_millis(expected);
             assert!(

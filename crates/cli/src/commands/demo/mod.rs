@@ -19,12 +19,12 @@ use tidestore::{Options, Store};
 
 use crate::error::Failure;
 use crate::output::Output;
-use crate::session::{Place, close, warn};
+use crate::session::{Place, close, holds_something, warn};
 use crate::times;
 
-/// Shows the main job on generated chat: 200 days, four apps, one per plan.
+/// Show the main job on generated chat: 200 days, four apps, one per plan
 ///
-/// Works in a temporary directory that is gone afterwards, unless --data names one, which is kept.
+/// Works in a temporary directory that is gone afterwards, unless --data names an empty or missing one, which is kept.
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// How many messages to send, in all apps together
@@ -41,6 +41,14 @@ const DAY: u64 = 86_400_000;
 
 pub(crate) async fn run(place: &Place, output: Output, args: &Demo) -> Result<(), Failure> {
     if let Some(dir) = place.named() {
+        // The clock of the demonstration begins in the past, which is nothing for a store that is in use.
+        if holds_something(dir) {
+            let text = format!(
+                "{} is not empty; the demonstration needs an empty directory",
+                dir.display()
+            );
+            return Err(Failure::Argument(text));
+        }
         return demo(dir, output, args).await;
     }
     let failed = |error| Failure::io("a temporary directory cannot be made", error);

@@ -35,7 +35,8 @@ impl Report {
             "{DAYS} days of chat, and one day of silence: what each plan keeps\n{}\n\
              Kept messages are those that were acknowledged and are within the retention, counted after reopening.\n\n\
              How long it took\n{}\n\
-             {} flushing and {} in {} merges on top; reopening took {}.\n\n\
+             {} flushing and {} in {} merges on top; reopening took {}. After it the store's caches are empty \
+             at first, those of the operating system are not.\n\n\
              demo#pro on basic: the preview says that {} messages ({} bytes) would be hidden; \
              visible {} -> {}, undone -> {}\n\
              A message of one byte too many: {}",
@@ -62,6 +63,7 @@ impl Report {
             "sent",
             "kept",
             "expired",
+            "files",
             "files unlinked",
             "bytes of kept bodies",
             "disk before last expiry",
@@ -159,13 +161,14 @@ impl Tenant {
         Terms::of(self.plan).retention().as_days()
     }
 
-    /// Days, sent, kept, expired, files unlinked, bytes of kept bodies, disk before, disk after.
-    fn figures(&self) -> [u64; 8] {
+    /// Days, sent, kept, expired, files, files unlinked, bytes of kept bodies, disk before, disk after.
+    fn figures(&self) -> [u64; 9] {
         [
             u64::from(self.days()),
             self.sent,
             self.after.messages,
             self.sent - self.after.messages.min(self.sent),
+            self.after.segments,
             self.expired.1,
             self.after.body_bytes,
             self.before.disk_bytes,

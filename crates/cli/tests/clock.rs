@@ -1,0 +1,79 @@
+//! A store that was closed for long waits for an operator's word before anything leaves the disk.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{DAY, KEY, Place, code, parse_lines, stderr};
+use tidestore::disk::{Clock, Env, OsEntropy, RealClock, RealDisk, SimClock};
+use tidestore::plan::{AppKey, Plan, Terms, UserId};
+use tidestore::{Conversation, NewMessage, Options, Store};
+
+/// A store with a message that was last used thirty days ago.
+async fn old_store(place: &Place) {
+    let env = Env {
+        disk: Arc::new(RealDisk::create(&place.data()).unwrap()),
+        clock: Arc::new(SimClock::new(RealClock.wall() - 30 * DAY)),
+        entropy: Arc::new(OsEntropy),
+    };
+    let store = Store::open_env(env, Options::default()).await.unwrap();
+    let app = store
+        .create_app(&AppKey::parse(KEY).unwrap(), Terms::of(Plan::Basic))
+        .await
+        .unwrap();
+    let group = Conversation::parse("group:g").unwrap();
+    app.append(NewMessage::text(group, UserId::parse("a").unwrap(), "hi"))
+        .await
+        .unwrap();
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn expiry_is_paused_with_a_warning_until_the_clock_is_confirmed() {
+    let place = Place::empty();
+    old_store(&place).await;
+    let paused = place.run(&["--json", "expire"]);
+    assert_eq!(code(&paused), 0);
+    assert!(
+        stderr(&paused).contains("--confirm-clock"),
+        "{}",
+        stderr(&paused)
+    );
+    let report = &parse_lines(&paused.stdout)[0];
+    assert!(
+        report["paused"].is_string() && report["messages"] == 0,
+        "{report}"
+    );
+
+    let place = Place::empty();
+    old_store(&place).await;
+    let confirmed = place.json(&["expire", "--confirm-clock"]);
+    assert!(
+        confirmed["paused"].is_null() && confirmed["messages"] == 1,
+        "{confirmed}"
+    );
+}
+
+/// An operator who only looks at a store has not confirmed the clock with that. An earlier version noted the unconfirmed
+/// time when it closed; the next command then saw no gap, warned of nothing and deleted.
+#[tokio::test]
+async fn looking_at_a_store_does_not_confirm_the_clock() {
+    let place = Place::empty();
+    old_store(&place).await;
+    for _ in 0..2 {
+        let listed = place.run(&["app", "list"]);
+        assert_eq!(code(&listed), 0);
+        assert!(
+            stderr(&listed).starts_with("warning: "),
+            "{}",
+            stderr(&listed)
+        );
+        let report = place.json(&["expire"]);
+        assert!(
+            report["paused"].is_string() && report["messages"] == 0,
+            "{report}"
+        );
+    }
+}
