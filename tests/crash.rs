@@ -252,11 +252,7 @@ fn one_byte_at_a_time_is_slow_and_right() {
 fn a_full_disk_refuses_appends_whole_and_goes_on_when_there_is_space() {
     run(async {
         let machine = machine();
-        let store = machine.open().await.unwrap();
-        let app = store
-            .create_app(&key("acme#chat"), Terms::of(Plan::Free))
-            .await
-            .unwrap();
+        let (store, app) = machine.open_app(Plan::Free).await;
         machine
             .disk
             .set_space(Some(machine.disk.total_bytes() + 4_096));
@@ -280,11 +276,7 @@ fn a_full_disk_refuses_appends_whole_and_goes_on_when_there_is_space() {
 fn expiry_frees_a_disk_that_is_full_to_the_last_byte() {
     run(async {
         let machine = machine();
-        let store = machine.open().await.unwrap();
-        let app = store
-            .create_app(&key("acme#chat"), Terms::of(Plan::Free))
-            .await
-            .unwrap();
+        let (store, app) = machine.open_app(Plan::Free).await;
         for n in 0..50 {
             app.append(text("a", "ann", format!("{n} {}", "x".repeat(900))))
                 .await
@@ -319,11 +311,7 @@ fn what_was_buffered_may_go_with_the_power_but_only_from_the_end() {
     run(async {
         for seed in 0..40 {
             let machine = machine();
-            let store = machine.open().await.unwrap();
-            let app = store
-                .create_app(&key("acme#chat"), Terms::of(Plan::Pro))
-                .await
-                .unwrap();
+            let (_store, app) = machine.open_app(Plan::Pro).await;
             app.append(text("a", "ann", "0")).await.unwrap();
             for n in 1..20 {
                 let message = text("a", "ann", n.to_string());
@@ -355,11 +343,7 @@ fn what_was_buffered_may_go_with_the_power_but_only_from_the_end() {
 fn a_failed_flush_stops_the_shard_and_reopening_keeps_what_was_acknowledged() {
     run(async {
         let machine = machine();
-        let store = machine.open().await.unwrap();
-        let app = store
-            .create_app(&key("acme#chat"), Terms::of(Plan::Pro))
-            .await
-            .unwrap();
+        let (_store, app) = machine.open_app(Plan::Pro).await;
         app.append(text("a", "ann", "safe")).await.unwrap();
         machine.disk.fail_matching(OpKind::Sync, 1, Fault::Eio);
         let error = app
@@ -398,11 +382,7 @@ fn a_flush_that_keeps_failing_refuses_appends_until_it_succeeds() {
     machine.options.background = true;
     machine.options.memtable_bytes = 8 << 10;
     run(async {
-        let store = machine.open().await.unwrap();
-        let app = store
-            .create_app(&key("acme#chat"), Terms::of(Plan::Pro))
-            .await
-            .unwrap();
+        let (store, app) = machine.open_app(Plan::Pro).await;
         machine.disk.fail_always(OpKind::CreateDir, Fault::NoSpace);
         let mut stored = 0;
         let refused = loop {

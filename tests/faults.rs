@@ -19,11 +19,7 @@ async fn filled() -> Machine {
     let mut machine = Machine::new();
     machine.options.shards = 1;
     machine.options.block_bytes = 400;
-    let store = machine.open().await.unwrap();
-    let app = store
-        .create_app(&key("acme#chat"), Terms::of(Plan::Pro))
-        .await
-        .unwrap();
+    let (store, app) = machine.open_app(Plan::Pro).await;
     for n in 0..30 {
         for name in ["a", "b", "c"] {
             app.append(text(name, "ann", format!("{name} {n}")))
@@ -295,11 +291,7 @@ fn a_second_opening_is_refused_until_the_first_is_gone() {
 fn what_breaks_a_rule_is_refused_whole() {
     run(async {
         let machine = Machine::new();
-        let store = machine.open().await.unwrap();
-        let app = store
-            .create_app(&key("acme#chat"), Terms::of(Plan::Free))
-            .await
-            .unwrap();
+        let (store, app) = machine.open_app(Plan::Free).await;
         app.append(text("a", "ann", vec![b'x'; 3_072]))
             .await
             .unwrap();

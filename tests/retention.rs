@@ -114,11 +114,7 @@ fn expiring_a_large_day_costs_what_a_small_one_costs() {
 fn reads_obey_the_floor_to_the_millisecond() {
     run(async {
         let machine = Machine::new();
-        let store = machine.open().await.unwrap();
-        let app = store
-            .create_app(&key("acme#chat"), Terms::of(Plan::Free))
-            .await
-            .unwrap();
+        let (store, app) = machine.open_app(Plan::Free).await;
         app.append(text("a", "ann", "first")).await.unwrap();
         for flushed in [false, true] {
             if flushed {
@@ -145,11 +141,7 @@ fn reads_obey_the_floor_to_the_millisecond() {
 fn a_longer_retention_does_not_bring_back_what_had_expired() {
     run(async {
         let machine = Machine::new();
-        let store = machine.open().await.unwrap();
-        let app = store
-            .create_app(&key("acme#chat"), Terms::of(Plan::Basic))
-            .await
-            .unwrap();
+        let (store, app) = machine.open_app(Plan::Basic).await;
         app.append(text("a", "ann", "gone")).await.unwrap();
         machine.pass(6 * DAY);
         app.append(text("a", "ann", "kept")).await.unwrap();
@@ -172,11 +164,7 @@ fn a_longer_retention_does_not_bring_back_what_had_expired() {
 fn a_downgrade_hides_at_once_and_can_be_undone_within_its_grace() {
     run(async {
         let machine = Machine::new();
-        let store = machine.open().await.unwrap();
-        let app = store
-            .create_app(&key("acme#chat"), Terms::of(Plan::Pro))
-            .await
-            .unwrap();
+        let (store, app) = machine.open_app(Plan::Pro).await;
         app.append(text("a", "ann", "old and long")).await.unwrap();
         machine.pass(30 * DAY);
         store.confirm_clock();
@@ -209,11 +197,7 @@ fn a_downgrade_hides_at_once_and_can_be_undone_within_its_grace() {
 fn a_quiet_app_expires_too_even_from_memory_and_log() {
     run(async {
         let machine = Machine::new();
-        let store = machine.open().await.unwrap();
-        let app = store
-            .create_app(&key("acme#chat"), Terms::of(Plan::Free))
-            .await
-            .unwrap();
+        let (store, app) = machine.open_app(Plan::Free).await;
         app.append(text("a", "ann", "a-secret-that-must-leave-the-disk"))
             .await
             .unwrap();
@@ -226,11 +210,7 @@ fn a_quiet_app_expires_too_even_from_memory_and_log() {
 }
 
 async fn aged(machine: &Machine) -> (Store, App) {
-    let store = machine.open().await.unwrap();
-    let app = store
-        .create_app(&key("acme#chat"), Terms::of(Plan::Free))
-        .await
-        .unwrap();
+    let (store, app) = machine.open_app(Plan::Free).await;
     app.append(text("a", "ann", "precious")).await.unwrap();
     store.flush().await.unwrap();
     (store, app)
@@ -320,11 +300,7 @@ fn imports_are_refused_below_the_floor_and_beyond_tomorrow() {
     run(async {
         let machine = Machine::new();
         machine.pass(100 * DAY);
-        let store = machine.open().await.unwrap();
-        let app = store
-            .create_app(&key("acme#chat"), Terms::of(Plan::Free))
-            .await
-            .unwrap();
+        let (_store, app) = machine.open_app(Plan::Free).await;
         let now = START + 100 * DAY;
         let import = |time| {
             let app = app.clone();
@@ -350,11 +326,7 @@ fn imports_are_refused_below_the_floor_and_beyond_tomorrow() {
 fn a_message_to_a_group_of_8000_is_stored_once_and_read_by_all() {
     run(async {
         let machine = Machine::new();
-        let store = machine.open().await.unwrap();
-        let app = store
-            .create_app(&key("acme#chat"), Terms::of(Plan::Enterprise))
-            .await
-            .unwrap();
+        let (store, app) = machine.open_app(Plan::Enterprise).await;
         let sent = app
             .append(text("everyone", "ann", "hello, all of you"))
             .await

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use tidestore::disk::{Env, Millis, SimClock, SimDisk};
-use tidestore::plan::{AppKey, ResourceId, UserId};
+use tidestore::plan::{AppKey, Plan, ResourceId, Terms, UserId};
 use tidestore::{
     App, Conversation, EngineKind, Message, NewMessage, OldMessage, Options, Page, Result, Store,
 };
@@ -52,6 +52,16 @@ impl Machine {
     pub async fn open(&self) -> Result<Store> {
         let env = Env::sim(self.disk.clone(), self.clock.clone(), 1);
         Store::open_env(env, self.options.clone()).await
+    }
+
+    /// Opens the store and creates the app `acme#chat` in it.
+    pub async fn open_app(&self, plan: Plan) -> (Store, App) {
+        let store = self.open().await.unwrap();
+        let app = store
+            .create_app(&key("acme#chat"), Terms::of(plan))
+            .await
+            .unwrap();
+        (store, app)
     }
 
     /// Lets time pass, on both clocks.
