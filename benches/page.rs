@@ -1,7 +1,9 @@
 //! Reading: the newest page from memory, from cached blocks and from blocks that have to be read and decoded; one
 //! message by its id.
 
-use std::time::Duration;
+use std::fs::File;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use tidestore::{Conversation, MessageId, Options, Page};
@@ -20,6 +22,43 @@ fn newest(bench: &Bench, conversation: &Conversation) -> usize {
         .run(bench.app().history(conversation, Page::newest(20)))
         .unwrap()
         .len()
+}
+
+/// Times pages whose blocks are neither in a cache of the store nor in that of the system: before each one, the
+/// system is told to forget every segment. Indexes of segments stay in memory, as they do in a store that runs.
+#[expect(clippy::disallowed_methods, reason = "the bench measures real time")]
+fn cold(bench: &Bench, names: &[Conversation], count: u64) -> Duration {
+    let segments = segments(&bench.dir.path().join("data"));
+    let mut total = Duration::ZERO;
+    for name in names.iter().cycle().take(usize::try_from(count).unwrap()) {
+        for segment in &segments {
+            rustix::fs::fadvise(segment, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        }
+        let start = Instant::now();
+        assert!(newest(bench, name) > 0);
+        total += start.elapsed();
+    }
+    total
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "looks at the store's files from outside"
+)]
+fn segments(dir: &Path) -> Vec<File> {
+    let entries = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let found = entries.flat_map(|path| {
+        if path.is_dir() {
+            segments(&path)
+        } else if path.extension() == Some("seg".as_ref()) {
+            vec![File::open(path).unwrap()]
+        } else {
+            Vec::new()
+        }
+    });
+    found.collect()
 }
 
 fn pages(criterion: &mut Criterion) {
@@ -46,6 +85,9 @@ fn pages(criterion: &mut Criterion) {
     });
     group.bench_function("decoded_each_time_page_cache_warm", |bencher| {
         bencher.iter(|| newest(&bench, turn.next().unwrap()));
+    });
+    group.bench_function("cold", |bencher| {
+        bencher.iter_custom(|count| cold(&bench, &names, count));
     });
     group.finish();
     bench.reopen(Options::default());

@@ -259,6 +259,12 @@ fn a_directory_of_something_else_is_no_store() {
             ErrorKind::NotAStore
         );
 
+        assert_eq!(
+            machine.disk.files(),
+            [Path::new("thesis.tex")],
+            "it is left as it was"
+        );
+
         let machine = filled().await;
         let mut store = machine.disk.read_all(Path::new("STORE")).unwrap();
         store[8] = 2;

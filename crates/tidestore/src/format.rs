@@ -63,7 +63,6 @@ pub(crate) fn open_or_create(env: &Env, options: &Options) -> Result<StoreFile> 
 }
 
 fn create(env: &Env, options: &Options) -> Result<StoreFile> {
-    refuse_strangers(&env.disk)?;
     if options.shards == 0 || options.shards > MessageId::SHARDS_MAX {
         let text = format!(
             "{} shards; 1 to {} are possible",
@@ -84,10 +83,15 @@ fn create(env: &Env, options: &Options) -> Result<StoreFile> {
     Ok(store)
 }
 
+/// Refuses a directory without `STORE` that holds something else.
+///
 /// A new store is made only where nothing of anybody else can be in the way. What a creation that was cut short
 /// left, and what operating systems sprinkle about, does not count.
-fn refuse_strangers(disk: &Arc<dyn Disk>) -> Result<()> {
+pub(crate) fn refuse_strangers(disk: &Arc<dyn Disk>) -> Result<()> {
     let entries = disk.list(Path::new(""))?;
+    if entries.iter().any(|entry| entry.name == PATH) {
+        return Ok(());
+    }
     let harmless = ["LOCK", "STORE.tmp", "lost+found"];
     let stranger = entries.iter().find(|entry| {
         let harmless = harmless.contains(&entry.name.as_str()) || entry.name.starts_with('.');

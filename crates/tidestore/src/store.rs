@@ -72,6 +72,8 @@ impl Store {
     }
 
     fn open_blocking(env: Env, options: Options) -> Result<Self> {
+        // Before the lock, which is a file: a directory of something else is left exactly as it was.
+        format::refuse_strangers(&env.disk)?;
         let lock = env.disk.lock(Path::new("LOCK"))?;
         let file = Arc::new(format::open_or_create(&env, &options)?);
         let options = Arc::new(options);
