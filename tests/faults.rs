@@ -351,3 +351,21 @@ fn what_breaks_a_rule_is_refused_whole() {
         );
     });
 }
+
+#[test]
+fn options_that_cannot_work_are_refused_before_anything_is_made() {
+    let change: [fn(&mut tidestore::Options); 5] = [
+        |options| options.shards = 0,
+        |options| options.shards = 65,
+        |options| options.queue_depth = 0,
+        |options| options.compression_level = 40,
+        |options| options.block_bytes = 0,
+    ];
+    for change in change {
+        let mut machine = Machine::new();
+        change(&mut machine.options);
+        let error = run(machine.open()).unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Argument);
+        assert!(machine.disk.files().is_empty());
+    }
+}

@@ -346,7 +346,7 @@ fn a_message_to_a_group_of_8000_is_stored_once_and_read_by_all() {
 }
 
 #[test]
-fn ten_thousand_small_apps_do_not_make_ten_thousand_files() {
+fn two_thousand_small_apps_do_not_make_two_thousand_files() {
     run(async {
         let machine = Machine::new();
         let store = machine.open().await.unwrap();
@@ -387,5 +387,38 @@ fn ten_thousand_small_apps_do_not_make_ten_thousand_files() {
         store.confirm_clock();
         store.expire().await.unwrap();
         assert_eq!(segments(&machine.disk), 0);
+    });
+}
+
+/// An export that only knows days puts tens of thousands of messages into one millisecond; there are 8,192 ids in it.
+#[test]
+fn an_import_of_many_messages_of_one_millisecond_can_be_repeated() {
+    run(async {
+        let mut machine = Machine::new();
+        machine.options.shards = 1;
+        let (store, app) = machine.open_app(Plan::Pro).await;
+        let batch = || {
+            (0..20_000)
+                .map(|n| old("a", "ann", format!("{n}"), START - DAY))
+                .collect()
+        };
+        let first = app.import(batch()).await;
+        assert!(
+            first
+                .iter()
+                .all(|receipt| !receipt.as_ref().unwrap().duplicate)
+        );
+        for flushed in [false, true] {
+            if flushed {
+                store.flush().await.unwrap();
+            }
+            let again = app.import(batch()).await;
+            for (first, again) in first.iter().zip(again) {
+                let again = again.unwrap();
+                assert!(again.duplicate);
+                assert_eq!(again.id, first.as_ref().unwrap().id);
+            }
+        }
+        assert_eq!(app.usage().await.unwrap().messages, 20_000);
     });
 }

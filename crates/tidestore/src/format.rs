@@ -63,14 +63,6 @@ pub(crate) fn open_or_create(env: &Env, options: &Options) -> Result<StoreFile> 
 }
 
 fn create(env: &Env, options: &Options) -> Result<StoreFile> {
-    if options.shards == 0 || options.shards > MessageId::SHARDS_MAX {
-        let text = format!(
-            "{} shards; 1 to {} are possible",
-            options.shards,
-            MessageId::SHARDS_MAX
-        );
-        return Err(Error::new(ErrorKind::Argument, text));
-    }
     let mut id = [0; 16];
     env.entropy.fill(&mut id)?;
     let store = StoreFile {

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use tidestore_kv::EngineKind;
+use tidestore_messages::MessageId;
+
+use crate::error::{Error, ErrorKind, Result};
 
 /// What an acknowledged append has survived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,21 +31,21 @@ pub struct Options {
     pub durability: Durability,
     /// How long a [`Buffered`](Durability::Buffered) append may wait for its flush. Default 100 ms.
     pub buffered_delay: Duration,
-    /// Memory of a shard's memtable before it becomes segments, in bytes. Default 32 MiB.
+    /// Memory of a shard's memtable before it becomes segments, in bytes: 4 KiB to 4 GiB. Default 32 MiB.
     pub memtable_bytes: usize,
     /// A memtable becomes segments after this time even if it is not full. Default 1 hour.
     pub memtable_age: Duration,
     /// Memory for decoded blocks, all shards together, in bytes. Default 64 MiB.
     pub cache_bytes: usize,
-    /// Open files of segments, all shards together. Default 256.
+    /// Open files of segments, all shards together, 1 to 1,048,576. Default 256.
     pub open_files: usize,
-    /// Raw size of a block, in bytes. Default 32 KiB.
+    /// Size of a block before compression, in bytes: 64 to 1 MiB. Default 32 KiB.
     pub block_bytes: usize,
     /// zstd level of blocks, 1 to 19. Default 3.
     pub compression_level: i32,
-    /// Size of a commit log file, in bytes. Default 16 MiB.
+    /// Size of a commit log file, in bytes: 4 KiB to 1 GiB. Default 16 MiB.
     pub log_file_bytes: u64,
-    /// Calls that may wait at one shard before further ones are held back. Default 1024.
+    /// Calls that may wait at one shard before further ones are held back, 1 to 1,048,576. Default 1024.
     pub queue_depth: usize,
     /// A retry with the same client id gets the first receipt for at least this long. Default 24 hours.
     pub dedupe_window: Duration,
@@ -80,5 +83,35 @@ impl Default for Options {
             clock_gap_max: Duration::from_hours(48),
             background: true,
         }
+    }
+}
+
+impl Options {
+    /// Refuses what could not work, before anything is opened.
+    pub(crate) fn check(&self) -> Result<()> {
+        let shards = u64::from(MessageId::SHARDS_MAX);
+        let level = u64::try_from(self.compression_level).unwrap_or_default();
+        // Name, value, lowest, highest.
+        let ranges = [
+            ("shards", self.shards.into(), 1, shards),
+            ("compression_level", level, 1, 19),
+            (
+                "memtable_bytes",
+                self.memtable_bytes as u64,
+                4 << 10,
+                4 << 30,
+            ),
+            ("block_bytes", self.block_bytes as u64, 64, 1 << 20),
+            ("log_file_bytes", self.log_file_bytes, 4 << 10, 1 << 30),
+            ("queue_depth", self.queue_depth as u64, 1, 1 << 20),
+            ("open_files", self.open_files as u64, 1, 1 << 20),
+        ];
+        for (name, value, low, high) in ranges {
+            if value < low || value > high {
+                let text = format!("option {name} is {value}; {low} to {high} are possible");
+                return Err(Error::new(ErrorKind::Argument, text));
+            }
+        }
+        Ok(())
     }
 }

@@ -53,6 +53,7 @@ impl Store {
     ///
     /// # Errors
     ///
+    /// - [`ErrorKind::Argument`]: an option is out of its range.
     /// - [`ErrorKind::Locked`]: another process has it open.
     /// - [`ErrorKind::NotAStore`], [`ErrorKind::Format`]: not a data directory, or of another version.
     /// - [`ErrorKind::Corruption`]: the log or the tables are damaged where it matters; nothing was changed.
@@ -72,6 +73,7 @@ impl Store {
     }
 
     fn open_blocking(env: Env, options: Options) -> Result<Self> {
+        options.check()?;
         // Before the lock, which is a file: a directory of something else is left exactly as it was.
         format::refuse_strangers(&env.disk)?;
         let lock = env.disk.lock(Path::new("LOCK"))?;

@@ -159,17 +159,12 @@ fn is_numbered(name: &str, extensions: &[&str], numbers: usize) -> bool {
     known && stem.split('-').count() == numbers && stem.split('-').all(digits)
 }
 
-/// Removes what is left of a deleted app's directory: our files, and directories that are empty then.
+/// Removes the directories that a deleted app has left empty. Never a file: an app with the same key may have been
+/// created meanwhile, and its segments lie there too.
 pub(crate) fn remove_app_dir(disk: &Arc<dyn Disk>, dir: &Path) -> Result<()> {
     let messages = dir.join("messages");
     for bucket in list(disk, &messages)? {
-        let bucket = messages.join(bucket.name);
-        for file in list(disk, &bucket)? {
-            if is_numbered(&file.name, &["seg", "tmp"], 2) {
-                disk.remove_file(&bucket.join(file.name))?;
-            }
-        }
-        drop(disk.remove_dir(&bucket));
+        drop(disk.remove_dir(&messages.join(bucket.name)));
     }
     drop(disk.remove_dir(&messages));
     drop(disk.remove_dir(dir));

@@ -210,10 +210,11 @@ impl Committer {
 
     /// Makes everything written durable.
     fn flush(&mut self) -> Result<()> {
+        let is_due = self.flush_by.take().is_some();
         if let Some(error) = self.shard.poisoned() {
             return Err(error);
         }
-        if self.flush_by.take().is_none() {
+        if !is_due {
             return Ok(());
         }
         self.log.sync().map_err(|error| self.failed(error))

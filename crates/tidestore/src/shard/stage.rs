@@ -225,40 +225,66 @@ impl Stage {
         time: Millis,
         occurrence: u32,
     ) -> Result<Option<Stored>> {
-        let staged = self.conversation(shard, app, &message.conversation)?;
-        let head_time = MessageId(staged.head.last_id).millis();
-        let rows = if staged.youngest >= time {
-            staged.rows.clone()
-        } else {
-            Vec::new()
+        self.conversation(shard, app, &message.conversation)?;
+        let mut before = occurrence as usize;
+        // Messages for which their own millisecond had no id left stand in those behind it.
+        for time in time..=time.saturating_add(SPILL_MAX) {
+            let same = self.alike_at(shard, app, message, time)?;
+            if let Some(stored) = same.get(before) {
+                return Ok(Some(*stored));
+            }
+            before -= same.len();
+            let (_, high) = imported_at(time, shard.number);
+            if self.last_imported(shard, app, time)? < Some(high) {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// The messages of a conversation that carry a time and are like a message, stored ones first.
+    fn alike_at(
+        &self,
+        shard: &Shard,
+        app: AppId,
+        message: &NewMessage,
+        time: Millis,
+    ) -> Result<Vec<Stored>> {
+        let key = (app, message.conversation.clone());
+        let Some(staged) = self.conversations.get(&key) else {
+            return Ok(Vec::new());
         };
         let mut alike = Vec::new();
         // Most imports come sorted: then nothing in the conversation is as young as this message.
-        if head_time >= time {
+        if MessageId(staged.head.last_id).millis() >= time {
             alike = shard.view.at_time(app, &message.conversation, time)?;
         }
-        let staged = rows
+        let rows = if staged.youngest >= time {
+            staged.rows.as_slice()
+        } else {
+            &[]
+        };
+        let rows = rows
             .iter()
             .filter_map(|row| self.applied.get(*row))
             .map(|row| &row.message);
-        let mut same = alike
+        let same = alike
             .iter()
-            .chain(staged)
+            .chain(rows)
             .filter(|stored| stored.millis() == time && is_alike(stored, message));
-        Ok(same.nth(occurrence as usize).map(|stored| Stored {
-            id: stored.id,
-            seq: stored.seq,
-        }))
+        Ok(same
+            .map(|stored| Stored {
+                id: stored.id,
+                seq: stored.seq,
+            })
+            .collect())
     }
 
     /// Finds an id of the imported lane that nobody has.
     fn next_imported(&self, shard: &Shard, app: AppId, time: Millis) -> Result<MessageId> {
         for time in time..=time.saturating_add(SPILL_MAX) {
-            let low = MessageId::new(time, shard.number, true, 0);
-            let high = MessageId::new(time, shard.number, true, MessageId::COUNTER_MAX);
-            let staged = self.imported.range((app, low)..=(app, high)).next_back();
-            let staged = staged.map(|(_, id)| *id);
-            match staged.max(shard.view.max_imported(app, low, high)?) {
+            let (low, high) = imported_at(time, shard.number);
+            match self.last_imported(shard, app, time)? {
                 None => return Ok(low),
                 Some(taken) if taken < high => return Ok(MessageId(taken.0 + 1)),
                 Some(_) => {}
@@ -270,6 +296,20 @@ impl Stage {
         );
         Err(Error::new(ErrorKind::Argument, text))
     }
+
+    /// The largest id that was given to an imported message of a millisecond.
+    fn last_imported(&self, shard: &Shard, app: AppId, time: Millis) -> Result<Option<MessageId>> {
+        let (low, high) = imported_at(time, shard.number);
+        let staged = self.imported.range((app, low)..=(app, high)).next_back();
+        let staged = staged.map(|(_, id)| *id);
+        Ok(staged.max(shard.view.max_imported(app, low, high)?))
+    }
+}
+
+/// The first and the last id of the imported lane of a millisecond.
+fn imported_at(time: Millis, shard: u16) -> (MessageId, MessageId) {
+    let at = |counter| MessageId::new(time, shard, true, counter);
+    (at(0), at(MessageId::COUNTER_MAX))
 }
 
 fn receipt_key(shard: &Shard, app: AppId, message: &NewMessage) -> Option<ReceiptKey> {
