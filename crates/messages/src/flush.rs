@@ -87,17 +87,19 @@ struct Group {
 type Row<'a> = (&'a Conversation, &'a Message);
 type AppRows<'a> = (AppId, Vec<Row<'a>>);
 
-/// Writes what a memtable holds and is not yet expired, under new generations.
+/// Writes what a memtable holds and is not yet expired, under new generations, and adds each finished segment to
+/// `written`, also when a later one fails.
 ///
 /// # Errors
 ///
-/// What the disk reports. Files already written are left for the next opening to sweep: no manifest names them.
+/// What the disk reports.
 pub(crate) fn write_memtable(
     memtable: &Memtable,
     place: &SegmentPlace,
     apps: &dyn Apps,
     generations: &Generations,
-) -> Result<Vec<SegmentMeta>> {
+    written: &mut Vec<SegmentMeta>,
+) -> Result<()> {
     memtable.with_runs(|runs| {
         let groups = group(runs, apps);
         let small = |rows: &Vec<Row<'_>>| {
@@ -124,7 +126,6 @@ pub(crate) fn write_memtable(
                 .or_default()
                 .push((group.app, rows));
         }
-        let mut metas = Vec::with_capacity(files.len());
         for ((bucket, _, owner), parts) in files {
             let owner = owner.map_or(Owner::Shared, Owner::App);
             let generation = generations.take();
@@ -135,9 +136,9 @@ pub(crate) fn write_memtable(
                 owner,
                 bucket,
             };
-            metas.extend(write_segment(place, apps, head, parts)?);
+            written.extend(write_segment(place, apps, head, parts)?);
         }
-        Ok(metas)
+        Ok(())
     })
 }
 

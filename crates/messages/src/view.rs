@@ -143,18 +143,32 @@ impl MessageView {
     ///
     /// What the disk reports; the memtable stays, and the attempt can be repeated.
     pub fn write_frozen(&self, frozen: &Frozen, now: Millis) -> Result<Flushed> {
-        let added = write_memtable(
-            &frozen.memtable,
-            &self.place,
-            &*self.parts.apps,
-            &self.generations,
-        )?;
-        let receipts = self.write_receipts(&frozen.memtable, now)?;
-        Ok(Flushed {
-            added,
-            receipts,
-            through: frozen.through,
-        })
+        let memtable = &frozen.memtable;
+        let mut added = Vec::new();
+        let (apps, numbers) = (&*self.parts.apps, &self.generations);
+        let written = write_memtable(memtable, &self.place, apps, numbers, &mut added);
+        match written.and_then(|()| self.write_receipts(memtable, now)) {
+            Ok(receipts) => Ok(Flushed {
+                added,
+                receipts,
+                through: frozen.through,
+            }),
+            Err(error) => {
+                self.discard(&added, None);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes files off the disk that were written and will not be named by the manifest; otherwise every repetition on a
+    /// full disk would leave some. Best effort: what stays is swept at the next opening.
+    pub fn discard(&self, segments: &[SegmentMeta], receipts: Option<&ReceiptRunMeta>) {
+        let paths = segments
+            .iter()
+            .filter_map(|meta| segment_path(&*self.parts.apps, meta));
+        let run = receipts.map(|run| receipt_run_path(self.parts.shard, run.generation));
+        let paths: Vec<PathBuf> = paths.chain(run).collect();
+        drop(self.unlink(&paths));
     }
 
     fn write_receipts(&self, memtable: &Memtable, now: Millis) -> Result<Option<ReceiptRunMeta>> {
@@ -303,8 +317,14 @@ impl MessageView {
             return Ok(Some(receipt));
         }
         for run in &version.receipts {
-            if let Some(receipt) = run.find(&self.parts.files, key)? {
-                return Ok(Some(receipt));
+            match run.find(&self.parts.files, key) {
+                Ok(Some(receipt)) => return Ok(Some(receipt)),
+                Ok(None) => {}
+                // A damaged run makes a late retry a second message; it must not make every append fail. Verification
+                // names it.
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Corruption | ErrorKind::NotFound) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(None)

@@ -282,7 +282,7 @@ impl App {
         let shard = Arc::clone(self.shard(conversation));
         let (id, conversation) = (self.id, conversation.clone());
         blocking(move || {
-            let head = shard.heads.of(&*shard.engine, id, &conversation)?;
+            let head = shard.heads.peek(&*shard.engine, id, &conversation)?;
             Ok(Head {
                 conversation,
                 last_seq: Seq(head.last_seq),

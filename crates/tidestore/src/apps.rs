@@ -140,14 +140,24 @@ impl AppRecord {
         self.floor.max(now.saturating_sub(self.retention()))
     }
 
-    /// Messages older than this may leave the disk: the floor, unless a downgrade can still be undone.
+    /// Messages older than this may leave the disk: the floor, unless a downgrade can still be undone. Never above the
+    /// floor itself, whatever terms followed each other.
     pub(crate) fn physical_floor_at(&self, now: Millis) -> Millis {
+        let floor = self.floor_at(now);
         match &self.undo {
             Some(undo) if now < undo.until => {
                 let retention = Millis::from(undo.terms.retention_days) * DAY;
-                undo.floor.max(now.saturating_sub(retention))
+                floor.min(undo.floor.max(now.saturating_sub(retention)))
             }
-            _ => self.floor_at(now),
+            _ => floor,
+        }
+    }
+
+    /// The same while the clock is not trusted: only what was written down before counts.
+    fn physical_floor_in_doubt(&self, now: Millis) -> Millis {
+        match &self.undo {
+            Some(undo) if now < undo.until => self.floor.min(undo.floor),
+            _ => self.floor,
         }
     }
 }
@@ -272,8 +282,13 @@ impl Apps for Registry {
     }
 
     fn physical_floor(&self, app: AppId) -> Millis {
-        self.by_id(app).map_or(0, |record| {
-            record.physical_floor_at(self.guard.expiry_now())
-        })
+        let Some(record) = self.by_id(app) else {
+            return 0;
+        };
+        let now = self.guard.expiry_now();
+        match self.guard.alarm() {
+            None => record.physical_floor_at(now),
+            Some(_) => record.physical_floor_in_doubt(now),
+        }
     }
 }

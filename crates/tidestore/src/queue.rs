@@ -84,8 +84,9 @@ impl<T> Queue<T> {
         patience: Option<Duration>,
     ) -> Option<Drained<T>> {
         let mut state = self.state.lock();
-        while state.own.is_empty() && (own_only || state.callers.is_empty()) {
-            if state.closed && state.callers.is_empty() {
+        // Whoever closes has stopped the flushes that callers would wait for.
+        while state.own.is_empty() && (own_only && !state.closed || state.callers.is_empty()) {
+            if state.closed {
                 return None;
             }
             if std::mem::take(&mut state.nudged) {
@@ -103,7 +104,7 @@ impl<T> Queue<T> {
             commands: state.own.drain(..).collect(),
             permits: Vec::new(),
         };
-        let callers = if own_only {
+        let callers = if own_only && !state.closed {
             0
         } else {
             state.callers.len().min(most)
@@ -121,10 +122,53 @@ impl<T> Queue<T> {
         self.filled.notify_all();
     }
 
+    /// Lets nobody in any more and forgets what waits: nobody is left to process it. Whoever waits for an answer hears that
+    /// there will be none.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.own.clear();
+        state.callers.clear();
+        self.permits.close();
+    }
+
     /// Lets nobody in any more; what waits is still processed.
     pub(crate) fn close(&self) {
         self.state.lock().closed = true;
         self.permits.close();
         self.filled.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue() -> Queue<u8> {
+        let queue = Queue::new(4);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(queue.push(1)).unwrap();
+        queue.push_own(2).unwrap();
+        queue
+    }
+
+    #[test]
+    fn the_stores_own_commands_pass_waiting_callers() {
+        let queue = queue();
+        assert_eq!(queue.drain(9, true, None).unwrap().commands, [2]);
+        let patience = Some(Duration::ZERO);
+        assert!(queue.drain(9, true, patience).unwrap().commands.is_empty());
+        assert_eq!(queue.drain(9, false, None).unwrap().commands, [1]);
+    }
+
+    /// Closing while callers were held back once waited for ever: nobody was left to flush what they waited for.
+    #[test]
+    fn a_closed_queue_hands_out_callers_that_were_held_back_and_ends() {
+        let queue = queue();
+        queue.close();
+        assert_eq!(queue.drain(9, true, None).unwrap().commands, [2, 1]);
+        assert!(queue.drain(9, true, None).is_none());
     }
 }

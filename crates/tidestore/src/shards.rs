@@ -8,14 +8,11 @@ use tidestore_disk::Millis;
 use tidestore_messages::{AppId, Conversation};
 
 use crate::apps::Registry;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::expiry::ExpiryReport;
 use crate::guard::ClockGuard;
 use crate::record::Event;
 use crate::shard::Shard;
-
-/// An app's key, its number, and a floor.
-type Floor = (String, u32, Millis);
 
 /// The shards of a store, shared by its handles and its background threads.
 #[derive(Debug)]
@@ -65,58 +62,49 @@ impl Shards {
 
     /// One pass of expiry as if it were `now`.
     ///
-    /// Floors first, and durably: what a reader was once told is gone must not come back with the clock.
+    /// Floors first, and durably: what a reader was once told is gone must not come back with the clock. But neither a
+    /// full disk nor one broken shard may keep the others from giving their space back; the first error is returned
+    /// when all is done that can be done.
     pub(crate) fn expire_by(&self, now: Millis) -> Result<ExpiryReport> {
         let mut report = ExpiryReport::default();
-        // On a full disk the record may have to wait until expiry has made room for it.
-        let deferred = self.raise_floors(&self.risen(now))?;
+        let noted = self.raise_floors(now);
+        let mut failed = None;
         for shard in &self.list {
-            shard.expire(&mut report)?;
-        }
-        match self.raise_floors(&deferred)?.first() {
-            None => Ok(report),
-            Some(_) => Err(Error::new(
-                ErrorKind::Full,
-                "no space is left to note the floors",
-            )),
-        }
-    }
-
-    /// Floors that are higher at a time than what is written down.
-    fn risen(&self, now: Millis) -> Vec<Floor> {
-        let floors = self.registry.all().into_iter().filter_map(|record| {
-            let floor = record.floor_at(now);
-            (floor > record.floor).then(|| (record.key.clone(), record.id, floor))
-        });
-        floors.collect()
-    }
-
-    /// Writes floors down, one record a home shard, and returns those for which there was no space.
-    fn raise_floors(&self, floors: &[Floor]) -> Result<Vec<Floor>> {
-        let mut deferred = Vec::new();
-        for shard in &self.list {
-            let is_home = |floor: &&Floor| Arc::ptr_eq(self.home(&floor.0), shard);
-            let of_shard: Vec<_> = floors.iter().filter(is_home).cloned().collect();
-            if of_shard.is_empty() {
-                continue;
-            }
-            let records = of_shard
-                .iter()
-                .map(|(_, id, floor)| (*id, *floor))
-                .collect();
-            match shard.raise_floors(records) {
-                Err(error) if *error.kind() == ErrorKind::Full => deferred.extend(of_shard),
-                other => other?,
+            if let Err(error) = shard.expire(&mut report) {
+                failed.get_or_insert(error);
             }
         }
-        Ok(deferred)
+        // What has left the disk may have made the room that the record was short of.
+        let noted = noted.or_else(|_| self.raise_floors(now));
+        match (noted, failed) {
+            (Ok(()), None) => Ok(report),
+            (Err(error), _) | (Ok(()), Some(error)) => Err(error),
+        }
     }
 
-    /// Notes in the log that the store is alive, so that a long quiet time is not taken for a wrong clock.
+    /// Writes down the floors of all apps at a time, one record a home shard. All shards are tried.
+    fn raise_floors(&self, now: Millis) -> Result<()> {
+        let apps = self.registry.all();
+        let risen = apps
+            .iter()
+            .filter(|record| record.floor_at(now) > record.floor);
+        let risen: Vec<_> = risen
+            .map(|record| (self.home(&record.key), record.id))
+            .collect();
+        let mut done = Ok(());
+        for shard in &self.list {
+            let of_shard = risen.iter().filter(|(home, _)| Arc::ptr_eq(home, shard));
+            let of_shard: Vec<u32> = of_shard.map(|(_, id)| *id).collect();
+            if !of_shard.is_empty() {
+                done = done.and(shard.raise_floors(of_shard, now));
+            }
+        }
+        done
+    }
+
+    /// Notes in every log that the store is alive, so that a long quiet time is not taken for a wrong clock.
     pub(crate) fn note_alive(&self) -> Result<()> {
-        let Some(shard) = self.list.first() else {
-            return Ok(());
-        };
-        shard.decide_own(Box::new(|_| Ok(Some(Event::Alive))))
+        let note = |shard: &Arc<Shard>| shard.decide_own(Box::new(|_| Ok(Some(Event::Alive))));
+        self.list.iter().map(note).fold(Ok(()), Result::and)
     }
 }

@@ -117,7 +117,12 @@ impl Store {
         notices.extend(sweep::sweep(&env.disk, &registry, &list)?);
         for (shard, committer) in recovered {
             let name = format!("tidestore-commit-{:02}", shard.number);
-            shard.keep_thread(spawn(name, move || committer.run())?);
+            let lifeline = shard.lifeline();
+            let work = move || {
+                let _lifeline = lifeline;
+                committer.run();
+            };
+            shard.keep_thread(spawn(name, work)?);
         }
         for notice in &notices {
             tracing::warn!(notice, "found while opening");

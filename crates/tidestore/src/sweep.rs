@@ -3,7 +3,8 @@
 //! A segment that no manifest names was left by a flush or merge that did not finish, or outlived its removal by a
 //! crash: it is deleted, which is safe because its messages are in the log or in another segment, or have expired; and
 //! the opening has just made sure that tables and log belong together. Everything that is not one of our names is
-//! left alone and reported. A file that is named and missing is reported; the rest of the store is served.
+//! left alone and reported. A file that is named and missing is reported, unless it had expired; the rest of the store is
+//! served.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -55,15 +56,22 @@ pub(crate) fn sweep(
         let dir = receipts_dir(shard.number);
         sweep.files(&dir, |name| is_numbered(name, &["rcp", "tmp"], 1))?;
     }
-    let missing: Vec<_> = sweep.named.difference(&sweep.found).cloned().collect();
-    for path in missing {
-        let expired = shards.iter().flat_map(|shard| shard.view.expirable());
-        if !expired.into_iter().any(|expired| expired.path == path) {
-            sweep.notices.push(format!(
-                "{} is missing: its messages are lost",
-                path.display()
-            ));
+    for shard in shards {
+        let expirable = shard.view.expirable().into_iter();
+        let gone: Vec<_> = expirable
+            .filter(|e| !sweep.found.contains(&e.path))
+            .collect();
+        // Unlinked on a full disk or a broken shard, before the record that says so.
+        shard.forget(&gone.iter().map(|e| e.meta.generation).collect::<Vec<_>>())?;
+        for expired in &gone {
+            sweep.named.remove(&expired.path);
         }
+    }
+    for path in sweep.named.difference(&sweep.found) {
+        let path = path.display();
+        sweep
+            .notices
+            .push(format!("{path} is missing: its messages are lost"));
     }
     sweep.notices.sort();
     Ok(sweep.notices)

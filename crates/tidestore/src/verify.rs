@@ -84,7 +84,7 @@ fn report_head(
     conversation: &tidestore_messages::Conversation,
     last_seq: tidestore_messages::Seq,
 ) -> Option<String> {
-    match shard.heads.of(&*shard.engine, app, conversation) {
+    match shard.heads.peek(&*shard.engine, app, conversation) {
         Ok(head) if head.last_seq >= last_seq.0 => None,
         Ok(head) => Some(format!(
             "{conversation} holds number {last_seq}, but its head stands at {}",

@@ -6,9 +6,9 @@
 use std::path::PathBuf;
 
 use tidestore_disk::Millis;
-use tidestore_messages::{AppId, Expirable, MergeJob, MergeTime, Merged};
+use tidestore_messages::{AppId, Expirable, MergeJob, MergeTime, Merged, receipt_run_path};
 
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::expiry::{ExpiryReport, MergeReport};
 use crate::guard::millis;
 use crate::record::{Event, ManifestChange};
@@ -28,16 +28,25 @@ impl Shard {
         let _turn = self.flushing.lock();
         while let Some(frozen) = self.view.oldest_frozen() {
             let flushed = self.view.write_frozen(&frozen, self.guard.now())?;
-            let mut change = ManifestChange {
+            let (added, receipts) = (flushed.added.clone(), flushed.receipts.clone());
+            let change = ManifestChange {
                 added: flushed.added,
                 receipts_added: flushed.receipts,
                 flushed: Some(flushed.through),
                 ..ManifestChange::default()
             };
-            self.decide_own(Box::new(move |shard| {
-                change.is_idle = shard.view.active_bytes() == 0 && shard.view.frozen_count() == 1;
-                Ok(Some(shard.manifest_event(change)))
-            }))?;
+            let installed = self.decide_own(Box::new(move |shard| {
+                let is_idle = shard.view.active_bytes() == 0 && shard.view.frozen_count() == 1;
+                Ok(Some(
+                    shard.manifest_event(ManifestChange { is_idle, ..change }),
+                ))
+            }));
+            if let Err(error) = installed {
+                if self.is_unlogged(&error) {
+                    self.view.discard(&added, receipts.as_ref());
+                }
+                return Err(error);
+            }
             self.checkpoint()?;
         }
         Ok(())
@@ -108,21 +117,38 @@ impl Shard {
             report.segments_out += 1;
             report.bytes_out += added.file_len;
         }
+        let added: Vec<_> = merged.added.into_iter().collect();
         let change = ManifestChange {
-            added: merged.added.into_iter().collect(),
+            added: added.clone(),
             removed: merged.removed,
             ..ManifestChange::default()
         };
-        self.change_manifest(change)?;
+        if let Err(error) = self.change_manifest(change) {
+            if self.is_unlogged(&error) {
+                self.view.discard(&added, None);
+            }
+            return Err(error);
+        }
         Ok(self.view.unlink(&job.paths())?)
+    }
+
+    /// Whether a record that failed is surely not in the log: there was no space for it, and the shard goes on.
+    fn is_unlogged(&self, error: &Error) -> bool {
+        *error.kind() == ErrorKind::Full && self.poisoned().is_none()
     }
 
     /// Takes every segment off the disk that lies below its apps' physical floors, and receipts beyond the window.
     pub(crate) fn expire(&self, report: &mut ExpiryReport) -> Result<()> {
-        if self.holds_expired_in_memory() {
-            // A quiet app's messages may lie in memory for good: flushing leaves out what is expired.
-            self.flush()?;
+        self.expire_files(report)?;
+        if !self.holds_expired_in_memory() {
+            return Ok(());
         }
+        // A quiet app's messages may lie in memory for good: flushing leaves out what is expired. Last, because on a
+        // full disk it needs the space that the files have just given back.
+        self.flush()
+    }
+
+    fn expire_files(&self, report: &mut ExpiryReport) -> Result<()> {
         let _turn = self.tidying.lock();
         let expirable = self.view.expirable();
         let window = millis(self.options.dedupe_window);
@@ -135,29 +161,49 @@ impl Shard {
         paths.extend(
             receipts
                 .iter()
-                .map(|g| tidestore_messages::receipt_run_path(self.number, *g)),
+                .map(|run| receipt_run_path(self.number, *run)),
         );
         let change = ManifestChange {
             removed: expirable.iter().map(|e| e.meta.generation).collect(),
             receipts_removed: receipts,
             ..ManifestChange::default()
         };
-        match self.change_manifest(change.clone()) {
-            // Expiry must work on a full disk: the floor alone says that these files may go, and what they free
-            // makes room for the record.
-            Err(error) if *error.kind() == ErrorKind::Full => {
-                self.view.unlink(&paths)?;
-                self.change_manifest(change)?;
+        // Expiry must work on a full disk and on a broken shard: the floor alone says that these files may go.
+        let logged = self.change_manifest(change.clone());
+        match logged.as_ref().map_err(Error::kind) {
+            Ok(()) | Err(ErrorKind::Full) => self.view.unlink(&paths)?,
+            Err(ErrorKind::Poisoned) => {
+                // No record can follow here, so only what a floor that was written down before says.
+                let noted = expirable.iter().filter(|expired| self.is_noted(expired));
+                self.view
+                    .unlink(&noted.map(|e| e.path.clone()).collect::<Vec<_>>())?;
             }
-            other => {
-                other?;
-                self.view.unlink(&paths)?;
-            }
+            Err(_) => {}
+        }
+        if logged.as_ref().is_err_and(|error| self.is_unlogged(error)) {
+            // What the files gave back is room for the record.
+            self.change_manifest(change)?;
+        } else {
+            logged?;
         }
         for expired in &expirable {
             report.add(&self.registry, expired);
         }
         Ok(())
+    }
+
+    /// Whether the floors that are written down say that a segment may go.
+    fn is_noted(&self, expired: &Expirable) -> bool {
+        let floor = |app| {
+            self.registry
+                .by_id(app)
+                .map_or(Millis::MAX, |record| record.floor)
+        };
+        expired
+            .meta
+            .apps
+            .iter()
+            .all(|share| floor(share.app) >= expired.meta.bucket.end)
     }
 
     fn holds_expired_in_memory(&self) -> bool {

@@ -183,7 +183,8 @@ impl Committer {
             Ok(position) => position,
             Err(error) => return Err(self.failed(error)),
         };
-        self.last_seen = self.last_seen.max(self.shard.guard.times().trusted);
+        // Not the maximum: an operator may have confirmed a clock that is behind what was seen before.
+        self.last_seen = self.shard.guard.times().trusted;
         if synced {
             self.flush_by = Some(Duration::ZERO);
             self.flush()?;

@@ -32,23 +32,33 @@ struct State {
 const KNOWN_MAX: usize = 1_000_000;
 
 impl Heads {
-    /// Where a conversation stands; zero before its first message.
-    pub(crate) fn of(
+    /// Where a conversation stands; zero before its first message. For readers: remembers nothing, so that nobody can
+    /// fill the memory with names, and no old value can slip in behind a checkpoint.
+    pub(crate) fn peek(
         &self,
         engine: &dyn Engine,
         app: AppId,
         conversation: &Conversation,
     ) -> Result<Position> {
-        let key = (app, conversation.clone());
-        if let Some(head) = self.state.read().known.get(&key) {
+        if let Some(head) = self.state.read().known.get(&(app, conversation.clone())) {
             return Ok(*head);
         }
-        let head = tables::head(engine, app, conversation)?.unwrap_or_default();
-        // The committer may have gone ahead meanwhile: what it knows wins.
+        Ok(tables::head(engine, app, conversation)?.unwrap_or_default())
+    }
+
+    /// The same for the committer and the replay, who are about to move the head on: it is known from now on.
+    pub(crate) fn load(
+        &self,
+        engine: &dyn Engine,
+        app: AppId,
+        conversation: &Conversation,
+    ) -> Result<Position> {
+        let head = self.peek(engine, app, conversation)?;
+        let key = (app, conversation.clone());
         Ok(*self.state.write().known.entry(key).or_insert(head))
     }
 
-    /// Moves a head on to an applied message. The head must be known, see [`of`](Self::of).
+    /// Moves a head on to an applied message. The head must be known, see [`load`](Self::load).
     pub(crate) fn advance<'a>(
         &self,
         messages: impl IntoIterator<Item = (AppId, &'a Conversation, Seq, MessageId)>,

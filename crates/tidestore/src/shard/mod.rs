@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 use tidestore_disk::{Clock, Millis};
 use tidestore_kv::Engine;
-use tidestore_messages::{MessageView, StoreId};
+use tidestore_messages::{AppId, MessageView, StoreId};
 use tokio::sync::oneshot;
 
 use crate::apps::{AppRecord, Registry};
@@ -183,9 +183,20 @@ impl Shard {
         answer.blocking_recv().map_err(|_| self.gone())?
     }
 
-    /// Raises floors of apps whose home this is.
-    pub(crate) fn raise_floors(&self, floors: Vec<(u32, Millis)>) -> Result<()> {
-        self.decide_own(Box::new(move |_| Ok(Some(Event::Floors(floors)))))
+    /// Writes down the floors that apps whose home this is have at a time. Decided on the committer, from the terms
+    /// they have then: an undo that came in between must not find its data below a floor of the terms it took back.
+    pub(crate) fn raise_floors(&self, apps: Vec<u32>, now: Millis) -> Result<()> {
+        self.decide_own(Box::new(move |shard| {
+            let records = apps
+                .iter()
+                .filter_map(|id| shard.registry.by_id(AppId(*id)));
+            let risen = records.filter_map(|record| {
+                let floor = record.floor_at(now);
+                (floor > record.floor).then_some((record.id, floor))
+            });
+            let risen: Vec<_> = risen.collect();
+            Ok((!risen.is_empty()).then_some(Event::Floors(risen)))
+        }))
     }
 
     /// Time since an arbitrary start.
@@ -225,13 +236,34 @@ impl Shard {
         *self.thread.lock() = Some(thread);
     }
 
+    /// What the committer's thread holds while it runs: should it panic, nobody may wait for it for ever.
+    pub(crate) fn lifeline(self: &Arc<Self>) -> Lifeline {
+        Lifeline(Arc::clone(self))
+    }
+
     /// Lets the committer finish what waits and ends it.
     pub(crate) fn stop(&self) {
         self.queue.close();
         if let Some(thread) = self.thread.lock().take() {
-            // A committer that panicked has poisoned nothing else: its callers got an error when it went.
+            // A committer that panicked has poisoned the shard when it went, see `Lifeline`.
             drop(thread.join());
         }
+    }
+}
+
+/// Poisons a shard whose committer panics, and lets go of everybody who waits for it.
+#[derive(Debug)]
+pub(crate) struct Lifeline(Arc<Shard>);
+
+impl Drop for Lifeline {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.poison(&Error::new(
+                ErrorKind::Io,
+                "its committer panicked; this is a bug",
+            ));
+        }
+        self.0.queue.abandon();
     }
 }
 

@@ -180,19 +180,30 @@ pub(crate) fn recover(parts: &Parts, opened: Opened) -> Result<(Arc<Shard>, Comm
     Ok((shard, committer))
 }
 
+impl Shard {
+    /// Takes segments out of the view and the table, while the store is being opened: their files have gone already. Not
+    /// logged, because the next opening would find and do the same.
+    pub(crate) fn forget(&self, generations: &[u64]) -> Result<()> {
+        if generations.is_empty() {
+            return Ok(());
+        }
+        let mut batch = tidestore_kv::Batch::new();
+        for generation in generations {
+            batch.delete(tables::SEGMENTS, generation.to_be_bytes());
+        }
+        self.engine.write(batch)?;
+        drop(self.view.install_change(Vec::new(), generations));
+        Ok(())
+    }
+}
+
 /// Takes segments of deleted apps out of the table: a crash came between the deletion and its cleaning up.
 fn drop_deleted_apps(shard: &Shard) -> Result<()> {
-    let mut batch = tidestore_kv::Batch::new();
-    for meta in tables::rows::<SegmentMeta>(&*shard.engine, tables::SEGMENTS)? {
-        if segment_path(&*shard.registry, &meta).is_none() {
-            batch.delete(tables::SEGMENTS, meta.generation.to_be_bytes());
-        }
-    }
-    if batch.is_empty() {
-        Ok(())
-    } else {
-        Ok(shard.engine.write(batch)?)
-    }
+    let rows = tables::rows::<SegmentMeta>(&*shard.engine, tables::SEGMENTS)?;
+    let deleted = rows
+        .iter()
+        .filter(|meta| segment_path(&*shard.registry, meta).is_none());
+    shard.forget(&deleted.map(|meta| meta.generation).collect::<Vec<_>>())
 }
 
 fn shard(parts: &Parts, number: u16, engine: Arc<dyn Engine>) -> Result<Shard> {
@@ -262,7 +273,9 @@ impl Replay {
 
     fn batch(&mut self, shard: &Shard, batch: Batch, records: Vec<Record>) -> Result<()> {
         let Batch { position, time } = batch;
-        self.last_seen = self.last_seen.max(time);
+        if position > self.applied {
+            self.last_seen = time;
+        }
         let mut rows = Vec::new();
         for record in records {
             match record {
@@ -287,7 +300,9 @@ impl Replay {
 
     fn messages(&mut self, shard: &Shard, position: u64, rows: Vec<Applied>) -> Result<()> {
         for row in &rows {
-            shard.heads.of(&*shard.engine, row.app, &row.conversation)?;
+            shard
+                .heads
+                .load(&*shard.engine, row.app, &row.conversation)?;
             if !row.message.id.is_imported() {
                 self.last_live = self.last_live.max(row.message.id.0);
             }

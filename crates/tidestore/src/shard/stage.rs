@@ -181,7 +181,7 @@ impl Stage {
         match self.conversations.entry((app, conversation.clone())) {
             Entry::Occupied(staged) => Ok(staged.into_mut()),
             Entry::Vacant(place) => {
-                let head = shard.heads.of(&*shard.engine, app, conversation)?;
+                let head = shard.heads.load(&*shard.engine, app, conversation)?;
                 Ok(place.insert(Staged {
                     head,
                     ..Staged::default()
