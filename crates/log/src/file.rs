@@ -31,24 +31,21 @@ pub(crate) struct Found {
 }
 
 impl LogFile {
-    /// Creates a file, or gives an old one its new life; header and directory entry are durable afterwards.
+    /// Gives a spare file, new or old, its next life; header and directory entry are durable afterwards.
+    ///
+    /// The header is durable before the file has its name. So a file of that name without a valid header of its own was
+    /// damaged or moved, whatever moment a crash picks, and opening never has to guess.
     pub(crate) fn start(
         disk: &Arc<dyn Disk>,
         dir: &Path,
         path: PathBuf,
         header: FileHeader,
-        spare: Option<&Path>,
+        spare: &Path,
     ) -> Result<Self> {
-        let mode = match spare {
-            Some(spare) => {
-                disk.rename(spare, &path)?;
-                OpenMode::Write
-            }
-            None => OpenMode::Create,
-        };
-        let file = disk.open(&path, mode)?;
-        file.write_all_at(&header.encode(), 0, &path)?;
+        let file = disk.open(spare, OpenMode::Create)?;
+        file.write_all_at(&header.encode(), 0, spare)?;
         file.sync_data()?;
+        disk.rename(spare, &path)?;
         disk.sync_dir(dir)?;
         let len = file.len()?;
         let last_position = header.first_position - 1;
@@ -60,6 +57,20 @@ impl LogFile {
             last_position,
             len,
         })
+    }
+
+    /// Makes sure that what arrived of a refused batch is no frame, also after a crash. Says whether it synced the file.
+    pub(crate) fn erase_refused(&mut self) -> Result<bool> {
+        self.len = self.len.max(self.file.len()?);
+        // Only padding can be missing from a frame that is valid; anything less is a torn tail already.
+        if self.frame_at(self.end)?.is_none() {
+            return Ok(false);
+        }
+        // These bytes exist, so that a full disk takes them.
+        self.file
+            .write_all_at(&[0; FRAME_HEAD_LEN], self.end, &self.path)?;
+        self.file.sync_data()?;
+        Ok(true)
     }
 
     /// Writes zeros ahead of the frames if fewer than `need` bytes exist there, so that most syncs find their blocks.

@@ -86,7 +86,13 @@ impl FileLog {
         options: LogOptions,
     ) -> Result<(Self, RecoveryReport)> {
         let identity = Identity { store, shard };
-        let recovered = recover(&disk, dir, identity)?;
+        let mut recovered = recover(&disk, dir, identity)?;
+        while recovered.spares.len() > options.spares_max {
+            if let Some(spare) = recovered.spares.pop() {
+                // One that stays is tried again by the next opening.
+                drop(disk.remove_file(&spare));
+            }
+        }
         let end = recovered.files.last().map_or(0, |file| file.last_position);
         let first = recovered
             .files
@@ -177,17 +183,15 @@ impl FileLog {
             first_position: self.end + 1,
         };
         let path = self.dir.join(file_name(generation));
-        let spare = self.spares.pop();
-        let started = LogFile::start(
-            &self.disk,
-            &self.dir,
-            path.clone(),
-            header,
-            spare.as_deref(),
-        );
+        let spare = self
+            .spares
+            .pop()
+            .unwrap_or_else(|| self.dir.join(spare_name(generation)));
+        let started = LogFile::start(&self.disk, &self.dir, path.clone(), header, &spare);
         if started.is_err() {
-            // An unfinished file must not stand behind the ones that follow it.
+            // It has one of the two names. If it cannot be removed it does no harm: it is a spare, or it is empty.
             drop(self.disk.remove_file(&path));
+            drop(self.disk.remove_file(&spare));
         }
         started
     }
@@ -244,8 +248,14 @@ impl Log for FileLog {
         };
         match file.file.write_all_at(&self.frame, file.end, &file.path) {
             Ok(()) => {}
-            // The next append writes over whatever of this frame arrived; until then its checksum is wrong.
+            // The next append writes over whatever of this frame arrived. Until then it must not pass for a batch: all
+            // but its padding may be there.
             Err(error) if error.kind() == tidestore_disk::ErrorKind::Full => {
+                match file.erase_refused() {
+                    Ok(true) => self.durable = self.end,
+                    Ok(false) => {}
+                    Err(cause) => return Err(self.poisoned(cause)),
+                }
                 return Err(error.into());
             }
             Err(error) => return Err(self.poisoned(error.into())),
@@ -324,19 +334,23 @@ impl Log for FileLog {
                 break;
             }
             let (path, generation) = (file.path.clone(), file.header.generation);
-            if self.spares.len() < self.options.spares_max && file.len >= self.options.file_bytes {
-                let spare = self.dir.join(spare_name(generation));
-                self.disk.rename(&path, &spare)?;
-                self.spares.push(spare);
-            } else {
-                self.disk.remove_file(&path)?;
+            let keep =
+                self.spares.len() < self.options.spares_max && file.len >= self.options.file_bytes;
+            let spare = keep.then(|| self.dir.join(spare_name(generation)));
+            match &spare {
+                Some(spare) => self.disk.rename(&path, spare)?,
+                None => self.disk.remove_file(&path)?,
             }
             self.sealed.remove(0);
-            // Oldest first and each durable before the next: a crash must not leave a gap in the chain.
-            self.disk.sync_dir(&self.dir)?;
+            let oldest = self.sealed.first().or(self.active.as_ref());
+            self.first = oldest.map_or(self.end + 1, |file| file.header.first_position);
+            // Oldest first and each durable before the next: a crash must not leave a gap in the chain, and a spare
+            // that is used again must not come back under its old name. After a failure neither can be promised.
+            if let Err(error) = self.disk.sync_dir(&self.dir) {
+                return Err(self.poisoned(error.into()));
+            }
+            self.spares.extend(spare);
         }
-        let oldest = self.sealed.first().or(self.active.as_ref());
-        self.first = oldest.map_or(self.end + 1, |file| file.header.first_position);
         Ok(())
     }
 

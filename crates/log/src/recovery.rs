@@ -7,7 +7,8 @@
 //! | an invalid frame at the end of the last file, nothing behind it | a torn tail: it was never synced | ignored |
 //! | the same, and behind it a frame that says its place was durable | synced data is damaged | refused |
 //! | the same, and behind it frames that do not say so | unsynced writes that arrived out of order | ignored |
-//! | a last file without a valid header, and an older one | a file whose making was cut short | removed |
+//! | a file without a valid header of its own | damaged or moved: it got its name after its header was durable | refused |
+//! | a spare file, with whatever in it | trimmed, or its making was cut short | used for the next file |
 //!
 //! What lies behind the damage is only ever evidence: it can make opening refuse, it is never replayed. A message that
 //! carries the bytes of a frame cannot pass for one, because the checksum is seeded with the store's secret id, the
@@ -22,7 +23,7 @@ use std::sync::Arc;
 
 use tidestore_disk::{Disk, EntryKind, FileExt, OpenMode};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::file::{LogFile, read_full};
 use crate::format::{FRAME_HEAD_LEN, FileHeader, FrameHead, HEADER_LEN, Identity, parse_name};
 
@@ -87,23 +88,14 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, dir: &Path, identity: Identity) -> R
         report: RecoveryReport::default(),
     };
     let names = list(disk, dir, &mut recovered)?;
-    let newest = names.last().copied();
     for generation in names {
         let path = dir.join(crate::format::file_name(generation));
-        match open_file(disk, &path, identity, generation) {
-            Ok(file) => recovered.files.push(file),
-            // The newest file holds nothing before its header is durable; a crash may leave it without one.
-            Err(error)
-                if error.kind() == ErrorKind::Corruption
-                    && Some(generation) == newest
-                    && is_unborn(disk, &path, identity, oldest(&recovered))? =>
-            {
-                disk.remove_file(&path)?;
-                disk.sync_dir(dir)?;
-            }
-            Err(error) => return Err(error),
-        }
+        let file = open_file(disk, &path, identity, generation)?;
+        recovered.files.push(file);
     }
+    // What was renamed or removed by a process that died before it could sync the directory must not come back once
+    // something is built on it.
+    disk.sync_dir(dir)?;
     check_chain(&mut recovered)?;
     Ok(recovered)
 }
@@ -144,7 +136,6 @@ fn open_file(
             "the header says shard {}, generation {}: this is not the file that its name says",
             header.identity.shard, header.generation
         );
-        // Another file's valid header is no unfinished file: it must not be taken for one.
         return Err(Error::corruption(path, 0, detail));
     }
     let len = file.len()?;
@@ -157,49 +148,6 @@ fn open_file(
         last_position,
         len,
     })
-}
-
-/// The first position of the oldest file.
-fn oldest(recovered: &Recovered) -> u64 {
-    recovered
-        .files
-        .first()
-        .map_or(0, |file| file.header.first_position)
-}
-
-/// Whether a file without a valid header of its own never had a frame: either it is a trimmed file whose new header did
-/// not arrive, or there is no frame where the first would be. A file that was merely renamed still has its batches, and
-/// they are younger than the oldest that is left.
-fn is_unborn(disk: &Arc<dyn Disk>, path: &Path, identity: Identity, oldest: u64) -> Result<bool> {
-    let file = disk.open(path, OpenMode::Read)?;
-    let len = file.len()?;
-    let mut bytes = [0; 64];
-    let read = read_full(&*file, &mut bytes, 0)?;
-    if let Ok(header) = FileHeader::decode(&bytes, path) {
-        return Ok(header.identity == identity && header.first_position < oldest);
-    }
-    // A header is written before any frame: without frames behind it, a bad header was never synced.
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .and_then(parse_name);
-    let Some((generation, _)) = name else {
-        return Ok(false);
-    };
-    let header = FileHeader {
-        identity,
-        generation,
-        first_position: 1,
-    };
-    let first = LogFile {
-        header,
-        path: path.to_owned(),
-        file,
-        end: HEADER_LEN,
-        last_position: 0,
-        len,
-    };
-    Ok(read < bytes.len() || first.head_at(HEADER_LEN)?.is_none())
 }
 
 /// Counts the frames of every file and makes sure that the files follow each other.

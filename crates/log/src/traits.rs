@@ -56,7 +56,8 @@ pub trait Log: Debug + Send {
     ///
     /// # Errors
     ///
-    /// What the disk reports; what was not freed is freed by the next call.
+    /// What the disk reports; what was not freed is freed by the next call. [`Poisoned`](crate::ErrorKind::Poisoned) if
+    /// it is not known whether what was freed stays so after a crash: reopen.
     fn trim(&mut self, before: Position) -> Result<()>;
 
     /// Bytes of disk that the log takes up.
