@@ -50,6 +50,7 @@
 //! ```
 
 mod batch;
+pub mod codec;
 mod engine;
 mod error;
 mod memory;

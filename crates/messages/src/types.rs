@@ -7,12 +7,7 @@ use compact_str::{CompactString, format_compact};
 use tidestore_disk::Millis;
 use tidestore_plan::{IdError, ResourceId, UserId};
 
-/// The number of an app inside one store. Given once, never reused, so that what a deleted app left behind can
-/// never appear in a younger app.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode,
-)]
-pub struct AppId(pub u32);
+pub use tidestore_plan::AppId;
 
 /// Position of a message in its conversation: contiguous from 1 in append order, never restarting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -21,11 +21,13 @@
 mod checks;
 mod ids;
 mod limits;
+mod numbers;
 mod plans;
 mod rates;
 
 pub use checks::{KeyError, message_content, room_attribute_key};
 pub use ids::{AppKey, IdError, IdKind, ResourceId, UserId};
 pub use limits::{Exceeded, Limit, LimitError, Unit};
+pub use numbers::{AppId, AttachmentId, AttachmentIdError};
 pub use plans::{CapKind, Caps, Plan, Retention, Terms, TermsError};
 pub use rates::{Method, Module, Pool, Quota, RATES, Rate, RateUnit, Scope, rate};
