@@ -147,6 +147,31 @@ fn a_file_is_cut_and_extended_with_zeros() {
 }
 
 #[test]
+fn a_punched_range_reads_as_zeros_and_takes_no_space() {
+    on_each_disk(|disk, _| {
+        let file = disk.open(p("f"), OpenMode::CreateNew).unwrap();
+        file.write_all_at(&vec![7; 40_000], 0, p("f")).unwrap();
+        file.sync_data().unwrap();
+        let before = disk.metadata(p("f")).unwrap();
+        if !file.punch(4_096, 20_480).unwrap() {
+            return;
+        }
+        file.sync_data().unwrap();
+        let after = disk.metadata(p("f")).unwrap();
+        assert_eq!(after.len, before.len);
+        assert_eq!(before.allocated - after.allocated, 20_480);
+        let bytes = read(disk, "f");
+        assert_eq!(bytes[..4_096], [7; 4_096]);
+        assert!(bytes[4_096..24_576].iter().all(|byte| *byte == 0));
+        assert!(bytes[24_576..].iter().all(|byte| *byte == 7));
+        // Twice is as good as once, and a hole can be written again.
+        assert!(file.punch(4_096, 20_480).unwrap());
+        file.write_all_at(&[9; 4_096], 8_192, p("f")).unwrap();
+        assert_eq!(read(disk, "f")[8_192..12_288], [9; 4_096]);
+    });
+}
+
+#[test]
 fn a_rename_replaces_its_target() {
     on_each_disk(|disk, _| {
         disk.create_dir_all(p("d")).unwrap();

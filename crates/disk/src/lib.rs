@@ -59,4 +59,4 @@ pub use names::{NameError, decode_name, encode_name};
 pub use real::RealDisk;
 pub use replace::{TEMPORARY_SUFFIX, atomic_replace, read_small};
 pub use sim::{Fault, OpKind, SimDisk, Survival};
-pub use traits::{Disk, Entropy, Entry, EntryKind, File, Lock, Metadata, OpenMode};
+pub use traits::{Disk, Entropy, Entry, EntryKind, File, Lock, Metadata, OpenMode, PUNCH_BYTES};

@@ -13,8 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, Stat, fdatasync,
-    flock, fstat, fsync, ftruncate, mkdirat, openat, openat2, renameat, statat, unlinkat,
+    AtFlags, CWD, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags, ResolveFlags, Stat,
+    fallocate, fdatasync, flock, fstat, fsync, ftruncate, mkdirat, openat, openat2, renameat,
+    statat, unlinkat,
 };
 use rustix::io::{Errno, pread, pwrite, retry_on_intr};
 
@@ -332,6 +333,15 @@ impl File for RealFile {
 
     fn set_len(&self, len: u64) -> Result<()> {
         retry_on_intr(|| ftruncate(&self.fd, len)).map_err(|errno| os("set_len", &self.path, errno))
+    }
+
+    fn punch(&self, offset: u64, len: u64) -> Result<bool> {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match retry_on_intr(|| fallocate(&self.fd, flags, offset, len)) {
+            Ok(()) => Ok(true),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
+            Err(errno) => Err(os("punch", &self.path, errno).at(offset)),
+        }
     }
 }
 

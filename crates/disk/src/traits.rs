@@ -137,7 +137,20 @@ pub trait File: Debug + Send + Sync {
     ///
     /// [`ErrorKind::Full`], [`ErrorKind::Io`]; the length is as it was.
     fn set_len(&self, len: u64) -> Result<()>;
+
+    /// Gives the space of a range back without changing the length: the range reads as zeros from now on, and those of its
+    /// blocks of [`PUNCH_BYTES`] that lie whole in it take no space any more. Durable after [`sync_data`](Self::sync_data).
+    ///
+    /// Returns false where the filesystem cannot; nothing has changed then.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`]: some of the range may read as zeros.
+    fn punch(&self, offset: u64, len: u64) -> Result<bool>;
 }
+
+/// The unit in which [`File::punch`] gives space back, in bytes: a block of ext4, XFS and btrfs on most machines.
+pub const PUNCH_BYTES: u64 = 4_096;
 
 /// A held lock; released when dropped.
 pub trait Lock: Debug + Send + Sync {}

@@ -105,6 +105,9 @@ impl File for WatchedFile {
     fn set_len(&self, len: u64) -> Result<()> {
         self.inner.set_len(len)
     }
+    fn punch(&self, offset: u64, len: u64) -> Result<bool> {
+        self.inner.punch(offset, len)
+    }
 }
 
 fn put(key: &str, len: usize) -> tidestore_kv::Batch {

@@ -12,6 +12,7 @@ enum Op {
     Open(&'static str, OpenMode),
     Write { offset: u16, len: u8 },
     SetLen(u16),
+    Punch { offset: u16, len: u16 },
     Read { offset: u16, len: u8 },
     Close,
     Rename(&'static str, &'static str),
@@ -44,6 +45,7 @@ fn ops() -> impl Strategy<Value = Op> {
         4 => (paths(), modes()).prop_map(|(path, mode)| Op::Open(path, mode)),
         3 => (0..2000_u16, any::<u8>()).prop_map(|(offset, len)| Op::Write { offset, len }),
         1 => (0..2000_u16).prop_map(Op::SetLen),
+        1 => (0..2000_u16, 1..9000_u16).prop_map(|(offset, len)| Op::Punch { offset, len }),
         2 => (0..2000_u16, any::<u8>()).prop_map(|(offset, len)| Op::Read { offset, len }),
         1 => Just(Op::Close),
         4 => (paths(), paths()).prop_map(|(from, to)| Op::Rename(from, to)),
@@ -71,6 +73,10 @@ fn run(disk: &dyn Disk, open: &mut Option<Arc<dyn File>>, op: &Op) -> String {
         (Op::SetLen(len), Some(file)) => {
             return file.set_len(u64::from(*len)).is_ok().to_string();
         }
+        (Op::Punch { offset, len }, Some(file)) => {
+            let punched = file.punch(u64::from(*offset), u64::from(*len));
+            return punched.is_ok().to_string();
+        }
         (Op::Read { offset, len }, Some(file)) => {
             let mut buf = vec![0; usize::from(*len)];
             file.read_at(&mut buf, u64::from(*offset))
@@ -88,7 +94,9 @@ fn run(disk: &dyn Disk, open: &mut Option<Arc<dyn File>>, op: &Op) -> String {
         (Op::Metadata(path), _) => disk
             .metadata(p(path))
             .map(|m| format!("{:?} {}", m.kind, m.len)),
-        (Op::Write { .. } | Op::SetLen(_) | Op::Read { .. }, None) => Ok(String::new()),
+        (Op::Write { .. } | Op::SetLen(_) | Op::Punch { .. } | Op::Read { .. }, None) => {
+            Ok(String::new())
+        }
     };
     result.unwrap_or_else(|error| format!("{:?}", error.kind()))
 }

@@ -52,7 +52,12 @@ pub(super) fn crash(tree: &Tree, seed: u64, survival: Survival) -> Tree {
             }
             EntryKind::File => {
                 let mut rng = SplitMix::new(file_seed(seed, id));
-                inode.file = FileBytes::settled(old.file.after_crash(&mut rng, survival.percent));
+                let bytes = old.file.after_crash(&mut rng, survival.percent);
+                let holes = old.file.holes_in(&bytes);
+                inode.file = FileBytes {
+                    holes,
+                    ..FileBytes::settled(bytes)
+                };
             }
             EntryKind::Other => {}
         }

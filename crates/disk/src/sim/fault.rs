@@ -29,6 +29,8 @@ pub enum OpKind {
     List,
     /// Cutting or extending a file.
     SetLen,
+    /// Giving a range's space back.
+    Punch,
     /// Taking a lock.
     Lock,
     /// Asking for a length or a kind.

@@ -119,6 +119,18 @@ impl File for SimFile {
             .set_len(self.inode, len)
             .map_err(|errno| self.error("set_len", errno))
     }
+
+    fn punch(&self, offset: u64, len: u64) -> Result<bool> {
+        let mut state = self.state.lock();
+        state.enter(OpKind::Punch, "punch", &self.path)?;
+        self.check_writable("punch")?;
+        if !state.punches {
+            return Ok(false);
+        }
+        let punched = state.tree.punch(self.inode, offset, len);
+        punched.map_err(|errno| self.error("punch", errno).at(offset))?;
+        Ok(true)
+    }
 }
 
 impl Drop for SimFile {

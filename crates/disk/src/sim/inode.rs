@@ -1,7 +1,9 @@
 //! The bytes of one file: what the process sees, what the platter holds, and what lies between.
 
-use crate::EntryKind;
+use std::collections::BTreeSet;
+
 use crate::rng::SplitMix;
+use crate::{EntryKind, PUNCH_BYTES};
 
 /// What a disk writes whole or not at all, in bytes.
 pub(super) const SECTOR_BYTES: usize = 512;
@@ -44,13 +46,20 @@ pub(super) struct FileBytes {
     pub(super) volatile: Vec<u8>,
     pub(super) durable: Vec<u8>,
     pub(super) pending: Vec<Change>,
+    /// Blocks that were punched and not written since, as the process sees them, by number.
+    pub(super) holes: BTreeSet<usize>,
 }
+
+/// [`PUNCH_BYTES`] as an index is counted.
+const HOLE_BYTES: usize = 4_096;
+const _: () = assert!(HOLE_BYTES as u64 == PUNCH_BYTES);
 
 /// A change that no sync has made durable yet.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
     Write { offset: usize, data: Vec<u8> },
     SetLen(usize),
+    Punch(std::ops::Range<usize>),
 }
 
 impl FileBytes {
@@ -60,11 +69,35 @@ impl FileBytes {
             volatile: bytes.clone(),
             durable: bytes,
             pending: Vec::new(),
+            holes: BTreeSet::new(),
         }
+    }
+
+    /// Bytes of the disk that it takes up.
+    pub(super) fn taken(&self) -> u64 {
+        (self.volatile.len() - self.holes.len() * HOLE_BYTES) as u64
+    }
+
+    /// Bytes of the disk that a write to a range takes up because it fills holes.
+    pub(super) fn filled(&self, range: std::ops::Range<usize>) -> usize {
+        let blocks = range.start / HOLE_BYTES..range.end.div_ceil(HOLE_BYTES);
+        self.holes.range(blocks).count() * HOLE_BYTES
     }
 
     pub(super) fn apply(&mut self, change: Change) {
         change.apply(&mut self.volatile);
+        match &change {
+            Change::Write { offset, data } => {
+                let blocks = offset / HOLE_BYTES..(offset + data.len()).div_ceil(HOLE_BYTES);
+                self.holes.retain(|block| !blocks.contains(block));
+            }
+            Change::SetLen(len) => self.holes.retain(|block| (block + 1) * HOLE_BYTES <= *len),
+            Change::Punch(range) => {
+                let end = range.end.min(self.volatile.len());
+                let blocks = range.start.div_ceil(HOLE_BYTES)..end / HOLE_BYTES;
+                self.holes.extend(blocks);
+            }
+        }
         self.pending.push(change);
     }
 
@@ -84,8 +117,10 @@ impl FileBytes {
         let mut bytes = self.durable.clone();
         for change in &self.pending {
             match change {
-                Change::SetLen(_) if rng.percent(percent) => change.apply(&mut bytes),
-                Change::SetLen(_) => {}
+                Change::SetLen(_) | Change::Punch(_) if rng.percent(percent) => {
+                    change.apply(&mut bytes);
+                }
+                Change::SetLen(_) | Change::Punch(_) => {}
                 Change::Write { offset, data } => {
                     for (at, sector) in sectors(*offset, data) {
                         if rng.percent(percent) {
@@ -96,6 +131,15 @@ impl FileBytes {
             }
         }
         bytes
+    }
+
+    /// The holes that a crash which left these bytes has kept.
+    pub(super) fn holes_in(&self, bytes: &[u8]) -> BTreeSet<usize> {
+        let is_hole = |block: &usize| {
+            let block = bytes.get(block * HOLE_BYTES..(block + 1) * HOLE_BYTES);
+            block.is_some_and(|block| block.iter().all(|byte| *byte == 0))
+        };
+        self.holes.iter().copied().filter(is_hole).collect()
     }
 
     /// Lets `damage` alter the bytes on both sides and those in between. It gets the offset in the
@@ -113,6 +157,7 @@ impl FileBytes {
     /// Cuts the file on both sides; what was pending beyond the cut is gone too.
     pub(super) fn cut(&mut self, len: usize) {
         self.damage(|offset, bytes| bytes.truncate(len.saturating_sub(offset)));
+        self.holes.retain(|block| (block + 1) * HOLE_BYTES <= len);
         self.pending
             .retain(|change| !matches!(change, Change::Write { data, .. } if data.is_empty()));
         for change in &mut self.pending {
@@ -128,6 +173,12 @@ impl Change {
         match self {
             Self::Write { offset, data } => overwrite(bytes, *offset, data),
             Self::SetLen(len) => bytes.resize(*len, 0),
+            Self::Punch(range) => {
+                let end = range.end.min(bytes.len());
+                if let Some(range) = bytes.get_mut(range.start.min(end)..end) {
+                    range.fill(0);
+                }
+            }
         }
     }
 }

@@ -63,6 +63,7 @@ struct State {
     faults: Faults,
     locks: BTreeSet<InodeId>,
     short_io: Option<usize>,
+    punches: bool,
 }
 
 impl Default for SimDisk {
@@ -74,15 +75,16 @@ impl Default for SimDisk {
 impl SimDisk {
     /// Makes an empty disk.
     pub fn new() -> Self {
-        Self::of(Tree::new(), None)
+        Self::of(Tree::new(), None, true)
     }
 
-    fn of(tree: Tree, short_io: Option<usize>) -> Self {
+    fn of(tree: Tree, short_io: Option<usize>, punches: bool) -> Self {
         let state = State {
             tree,
             faults: Faults::default(),
             locks: BTreeSet::new(),
             short_io,
+            punches,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -94,11 +96,12 @@ impl SimDisk {
     /// Each unsynced write is cut into sectors of 512 bytes, and each sector as well as each
     /// unsynced directory operation survives with the chance of `survival`. An operation whose
     /// precondition did not survive is dropped. The new disk has no locks, no faults and counts
-    /// from zero; capacity and short input/output carry over.
+    /// from zero; capacity, short input/output and whether it punches carry over.
     #[must_use]
     pub fn crash(&self, seed: u64, survival: Survival) -> Self {
         let state = self.state.lock();
-        Self::of(crash::crash(&state.tree, seed, survival), state.short_io)
+        let tree = crash::crash(&state.tree, seed, survival);
+        Self::of(tree, state.short_io, state.punches)
     }
 
     /// Cuts the power at the `k`-th operation from now (1 is the next): it and all later ones fail.
@@ -132,11 +135,16 @@ impl SimDisk {
         self.state.lock().faults.clear();
     }
 
-    /// Bounds the sum of all file lengths, in bytes. A write that does not fit is short, and one of
+    /// Bounds the sum of all file lengths without their holes, in bytes. A write that does not fit is short, and one of
     /// which nothing fits is [`ErrorKind::Full`]. A removed file gives its space back when its last
     /// handle is dropped.
     pub fn set_space(&self, bytes: Option<u64>) {
         self.state.lock().tree.space = bytes;
+    }
+
+    /// Says whether the filesystem can give back the space of a part of a file; it can unless told otherwise.
+    pub fn set_punching(&self, punches: bool) {
+        self.state.lock().punches = punches;
     }
 
     /// Makes every read and write move at most so many bytes.
@@ -186,7 +194,7 @@ impl SimDisk {
         files
     }
 
-    /// The sum of the lengths of all files that take up space: named, or unlinked and still open.
+    /// What all files take up, named or unlinked and still open: their lengths without their holes.
     pub fn total_bytes(&self) -> u64 {
         self.state.lock().tree.used
     }
@@ -383,7 +391,7 @@ impl Disk for SimDisk {
         let id = state.tree.resolve(&names).map_err(failed)?;
         let inode = state.tree.inode(id).map_err(failed)?;
         let len = inode.file.volatile.len() as u64;
-        let allocated = len.next_multiple_of(SECTOR_BYTES as u64);
+        let allocated = inode.file.taken().next_multiple_of(SECTOR_BYTES as u64);
         Ok(Metadata {
             kind: inode.kind,
             len,

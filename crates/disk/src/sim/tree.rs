@@ -31,7 +31,7 @@ pub(super) struct Tree {
     pub(super) volatile: Entries,
     pub(super) durable: Entries,
     pub(super) pending: Vec<DirOp>,
-    /// The sum of the lengths of all files that take up space.
+    /// The sum of what all files take up: their lengths without their holes.
     pub(super) used: u64,
     pub(super) space: Option<u64>,
     next: InodeId,
@@ -85,10 +85,7 @@ impl Tree {
 
     /// A disk on which everything is durable.
     pub(super) fn settled(inodes: BTreeMap<InodeId, Inode>, entries: Entries) -> Self {
-        let used = inodes
-            .values()
-            .map(|inode| inode.file.volatile.len() as u64)
-            .sum();
+        let used = inodes.values().map(|inode| inode.file.taken()).sum();
         let next = inodes.keys().next_back().map_or(ROOT, |last| *last) + 1;
         let durable = entries.clone();
         Self {
@@ -221,12 +218,33 @@ impl Tree {
             .checked_sub(offset)
             .filter(|fits| *fits > 0)
             .ok_or(Errno::NOSPC)?;
+        let filled = self.inode(id)?.file.filled(offset..end);
+        if filled > 0 && (filled + end.saturating_sub(old_len)) as u64 > self.free() {
+            return Err(Errno::NOSPC);
+        }
         let data = data.get(..fits).unwrap_or(data).to_vec();
-        self.used += end.saturating_sub(old_len) as u64;
-        self.inode_mut(id)?
-            .file
-            .apply(Change::Write { offset, data });
+        self.change(id, Change::Write { offset, data })?;
         Ok(fits)
+    }
+
+    /// Gives back the space of a range.
+    pub(super) fn punch(&mut self, id: InodeId, offset: u64, len: u64) -> Result<()> {
+        let start = bounded(offset)?;
+        let end = start
+            .checked_add(bounded(len)?)
+            .filter(|end| *end > start)
+            .ok_or(Errno::INVAL)?;
+        self.change(id, Change::Punch(start..end))
+    }
+
+    /// Changes a file and keeps the account of what is used.
+    fn change(&mut self, id: InodeId, change: Change) -> Result<()> {
+        let file = &mut self.inode_mut(id)?.file;
+        let before = file.taken();
+        file.apply(change);
+        let after = file.taken();
+        self.used = self.used - before + after;
+        Ok(())
     }
 
     pub(super) fn set_len(&mut self, id: InodeId, len: u64) -> Result<()> {
@@ -235,9 +253,7 @@ impl Tree {
         if len > old && len - old > self.free() {
             return Err(Errno::NOSPC);
         }
-        self.used = self.used - old + len;
-        self.inode_mut(id)?.file.apply(Change::SetLen(new));
-        Ok(())
+        self.change(id, Change::SetLen(new))
     }
 
     /// Overwrites bytes behind everyone's back, on both sides of the sync.
@@ -261,9 +277,9 @@ impl Tree {
 
     pub(super) fn cut(&mut self, id: InodeId, len: u64) -> Result<()> {
         let inode = self.inode_mut(id)?;
-        let old = inode.file.volatile.len() as u64;
+        let old = inode.file.taken();
         inode.file.cut(usize::try_from(len).unwrap_or(usize::MAX));
-        let new = inode.file.volatile.len() as u64;
+        let new = inode.file.taken();
         self.used = self.used - old + new;
         Ok(())
     }
@@ -275,7 +291,7 @@ impl Tree {
         };
         inode.handles = inode.handles.saturating_sub(1);
         if !inode.takes_space() {
-            self.used -= inode.file.volatile.len() as u64;
+            self.used -= inode.file.taken();
         }
     }
 
@@ -284,8 +300,8 @@ impl Tree {
         let inode = self.inode_mut(id)?;
         inode.linked = false;
         if !inode.takes_space() {
-            let len = inode.file.volatile.len() as u64;
-            self.used -= len;
+            let taken = inode.file.taken();
+            self.used -= taken;
         }
         Ok(())
     }
