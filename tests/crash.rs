@@ -89,6 +89,7 @@ fn acknowledge(
         body: body.to_owned().into(),
         ext: bytes::Bytes::new(),
         client_id: "".into(),
+        attachments: Vec::new(),
     };
     told.acknowledged.push((to.into(), message));
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tidestore::disk::{SimDisk, Survival};
-use tidestore::plan::{Plan, Terms};
+use tidestore::plan::{AttachmentId, Plan, Terms};
 use tidestore::{ErrorKind, NewMessage, Page, Store};
 use tidestore_tests::{DAY, Machine, group, key, run, text, user, whole};
 
@@ -323,10 +323,20 @@ fn what_breaks_a_rule_is_refused_whole() {
             client_id: "c".repeat(129).into(),
             ..text("a", "ann", "x")
         };
-        assert_eq!(
-            *app.append(long).await.unwrap_err().kind(),
-            ErrorKind::Argument
-        );
+        let attached = |ids: &mut dyn Iterator<Item = u128>| NewMessage {
+            attachments: ids.map(AttachmentId::from_bits).collect(),
+            ..text("a", "ann", "x")
+        };
+        let (many, twice) = (attached(&mut (0..17)), attached(&mut [1, 2, 1].into_iter()));
+        for (over, what) in [
+            (long, "129"),
+            (many, "17 attachments"),
+            (twice, "more than once"),
+        ] {
+            let error = app.append(over).await.unwrap_err();
+            assert_eq!(*error.kind(), ErrorKind::Argument);
+            assert!(error.to_string().contains(what), "{error}");
+        }
         for limit in [0, 1_001] {
             let page = app.history(&group("a"), Page::newest(limit)).await;
             assert_eq!(*page.unwrap_err().kind(), ErrorKind::Argument);

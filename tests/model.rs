@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use compact_str::{CompactString, format_compact};
 use proptest::prelude::*;
 use tidestore::disk::{Millis, Survival};
-use tidestore::plan::{Plan, Terms};
+use tidestore::plan::{AttachmentId, Plan, Terms};
 use tidestore::{
     App, Cursor, ErrorKind, Message, MessageId, NewMessage, OldMessage, Page, Seq, Store,
 };
@@ -35,6 +35,7 @@ enum Op {
         group: usize,
         age: Millis,
         body: u8,
+        attachments: Vec<AttachmentId>,
     },
     Page {
         app: usize,
@@ -98,8 +99,10 @@ fn op() -> impl Strategy<Value = Op> {
         12 => (app.clone(), group.clone(), proptest::option::of(0..6_u8), any::<u16>())
             .prop_map(|(app, group, client, body)| Op::Append { app, group, client, body }),
         4 => (app.clone(), 1..40_u8).prop_map(|(app, count)| Op::AppendMany { app, count }),
-        8 => (app.clone(), group.clone(), 0..8 * DAY, 0..3_u8)
-            .prop_map(|(app, group, age, body)| Op::Import { app, group, age: age / HOUR * HOUR, body }),
+        8 => (app.clone(), group.clone(), 0..8 * DAY, 0..3_u8, attachments())
+            .prop_map(|(app, group, age, body, attachments)| {
+                Op::Import { app, group, age: age / HOUR * HOUR, body, attachments }
+            }),
         14 => (app.clone(), group, page).prop_map(|(app, group, page)| Op::Page { app, group, page }),
         4 => any::<usize>().prop_map(|nth| Op::Lookup { nth }),
         2 => app.clone().prop_map(|app| Op::Heads { app }),
@@ -115,6 +118,23 @@ fn op() -> impl Strategy<Value = Op> {
         1 => app.prop_map(|app| Op::Recreate { app }),
         2 => Just(Op::Reopen),
         4 => (any::<u64>(), 0..4_usize).prop_map(|(seed, survival)| Op::Crash { seed, survival }),
+    ]
+}
+
+/// Few lists, so that the same message comes with the same attachments, in another order, or with others.
+fn attachments() -> impl Strategy<Value = Vec<AttachmentId>> {
+    let ids: Vec<_> = (0..16)
+        .map(|n| AttachmentId::from_bits(u128::MAX / 17 * (n + 1)))
+        .collect();
+    let (one, all) = (ids[..1].to_vec(), ids.clone());
+    let (pair, turned) = (ids[..2].to_vec(), vec![ids[1], ids[0]]);
+    prop_oneof![
+        6 => Just(Vec::new()),
+        2 => Just(one),
+        1 => Just(pair),
+        1 => Just(turned),
+        1 => Just(all),
+        1 => any::<u128>().prop_map(|bits| vec![AttachmentId::from_bits(bits)]),
     ]
 }
 
@@ -238,7 +258,8 @@ impl World {
                 group,
                 age,
                 body,
-            } => self.import(app, group, age, body).await,
+                attachments,
+            } => self.import(app, group, age, body, attachments).await,
             Op::Page { app, group, page } => self.page(app, group, page).await,
             Op::Lookup { nth } => self.lookup(nth).await,
             Op::Heads { app } => self.heads(app).await,
@@ -339,10 +360,20 @@ impl World {
         }
     }
 
-    async fn import(&mut self, app: usize, to: usize, age: Millis, body: u8) {
+    async fn import(
+        &mut self,
+        app: usize,
+        to: usize,
+        age: Millis,
+        body: u8,
+        attachments: Vec<AttachmentId>,
+    ) {
         let time = self.now / HOUR * HOUR - age;
         let body = format!("old {body}");
-        let message = NewMessage::text(group(GROUPS[to]), user("old"), body.clone());
+        let message = NewMessage {
+            attachments: attachments.clone(),
+            ..NewMessage::text(group(GROUPS[to]), user("old"), body.clone())
+        };
         let import = OldMessage {
             message,
             time,
@@ -356,8 +387,10 @@ impl World {
             return;
         }
         let receipt = receipt.unwrap();
-        let same =
-            |m: &&Message| m.id.millis() == time && m.sender == "old" && m.body == body.as_bytes();
+        let same = |m: &&Message| {
+            let of_old = m.id.millis() == time && m.sender == "old";
+            of_old && m.body == body.as_bytes() && m.attachments == attachments
+        };
         let known = self.apps[app]
             .conversations
             .get(&to)
@@ -375,6 +408,10 @@ impl World {
             &body,
             CompactString::default(),
         );
+        let stored = Message {
+            attachments,
+            ..stored
+        };
         self.apps[app].store(to, stored);
     }
 
@@ -549,6 +586,7 @@ fn stored(id: MessageId, seq: Seq, from: &str, body: &str, client_id: CompactStr
         body: body.to_owned().into(),
         ext: bytes::Bytes::new(),
         client_id,
+        attachments: Vec::new(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Retention: what is visible, what leaves the disk and at what price, plan changes, and clocks that are wrong.
 
 use tidestore::disk::{OpKind, SimDisk, Survival};
-use tidestore::plan::{Plan, Retention, Terms};
-use tidestore::{App, ErrorKind, Page, Store};
+use tidestore::plan::{AttachmentId, Plan, Retention, Terms};
+use tidestore::{App, ErrorKind, NewMessage, OldMessage, Page, Store};
 use tidestore_tests::{DAY, HOUR, Machine, START, group, key, old, run, text, whole};
 
 fn segments(disk: &SimDisk) -> usize {
@@ -417,6 +417,46 @@ fn an_import_of_many_messages_of_one_millisecond_can_be_repeated() {
             }
         }
         assert_eq!(app.usage().await.unwrap().messages, 9_000);
+    });
+}
+
+#[test]
+fn attachments_are_part_of_what_makes_an_import_the_same() {
+    run(async {
+        let mut machine = Machine::new();
+        let (mut store, mut app) = machine.open_app(Plan::Pro).await;
+        let import = |ids: &[u128]| OldMessage {
+            message: NewMessage {
+                attachments: ids.iter().copied().map(AttachmentId::from_bits).collect(),
+                ..text("a", "ann", "look")
+            },
+            time: START - DAY,
+            occurrence: 0,
+        };
+        let batch = || [&[][..], &[1], &[2], &[1, 2], &[2, 1]].map(import).to_vec();
+        let first = app.import(batch()).await;
+        let ids: Vec<_> = first.iter().map(|r| r.as_ref().unwrap().id).collect();
+        let expected: Vec<_> = batch()
+            .into_iter()
+            .map(|old| old.message.attachments)
+            .collect();
+        // In memory, read back from the log, and from a segment.
+        for step in 0..3 {
+            if step == 1 {
+                machine.disk = machine.disk.crash(1, Survival::LEVELS[0]);
+                store = machine.open().await.unwrap();
+                app = store.app(&key("acme#chat")).unwrap();
+            } else if step == 2 {
+                store.flush().await.unwrap();
+            }
+            for (id, again) in ids.iter().zip(app.import(batch()).await) {
+                let again = again.unwrap();
+                assert!(again.duplicate && again.id == *id, "step {step}");
+            }
+            let found = whole(&app, &group("a")).await.unwrap();
+            let found: Vec<_> = found.into_iter().map(|m| m.attachments).collect();
+            assert_eq!(found, expected, "step {step}");
+        }
     });
 }
 

@@ -12,6 +12,7 @@ use tidestore_messages::{
     AppId, Block, Bucket, Conversation, Kind, Message, MessageId, Owner, SegmentHead,
     SegmentOptions, SegmentWriter, Seq, StoreId, inspect,
 };
+use tidestore_plan::AttachmentId;
 
 const BUCKET: Bucket = Bucket { start: 1_000_000, end: 2_000_000 };
 
@@ -51,6 +52,7 @@ fn damaged_file(at: u64, bytes: &[u8]) {
             body: Bytes::from(format!("message number {n}")),
             ext: Bytes::new(),
             client_id: "".into(),
+            attachments: (0..n % 3).map(|n| AttachmentId::from_bits(n.into())).collect(),
         };
         writer.push(AppId(1), &conversation, &message).expect("rows in order");
     }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! `chat`, `from`, `ts` (milliseconds since 1970) and `body` must be there. `kind` (`txt` when absent), `id` (the
-//! client's own) and `ext` may be. Types are strict: a number is no text. An `ext` that is a text is stored as that
+//! client's own), `ext` and `attachments` (a list of UUIDs) may be. Types are strict: a number is no text. An `ext` that is a text is stored as that
 //! text, any other as its JSON, byte for byte. Unknown fields are ignored, so that an export can be read again: it
 //! adds `msg_id` and `seq`. Bodies and extensions that are not UTF-8, which only the API can store, are exported as
 //! `body_hex` and `ext_hex` instead, and read again as such.
@@ -17,10 +17,10 @@ use bytes::Bytes;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tidestore::plan::{IdError, UserId};
+use tidestore::plan::{AttachmentId, AttachmentIdError, IdError, UserId};
 use tidestore::{Conversation, Kind, Message, NewMessage};
 
-/// Longest line that is read, in bytes. The largest legal message, wholly escaped, is below a third of it.
+/// Longest line that is read, in bytes. The largest legal message, wholly escaped, is below half of it.
 pub const LINE_MAX: usize = 64 << 10;
 
 /// A message and its own time, as a line says it.
@@ -46,6 +46,8 @@ pub enum LineError {
     Kind(String),
     /// `body_hex` or `ext_hex` is no hexadecimal text, or stands beside what it should replace.
     Hex(&'static str),
+    /// One of `attachments` is no id of an attachment.
+    Attachment(AttachmentIdError),
 }
 
 impl LineError {
@@ -56,6 +58,7 @@ impl LineError {
             Self::Chat(_) => "conversation",
             Self::From(_) => "id",
             Self::Kind(_) => "kind",
+            Self::Attachment(_) => "attachment",
         }
     }
 }
@@ -71,6 +74,7 @@ impl fmt::Display for LineError {
                     .iter()
                     .try_for_each(|kind| write!(f, " {}", kind.as_str()))
             }
+            Self::Attachment(error) => error.fmt(f),
             Self::Hex(field) => write!(
                 f,
                 "{field} must be an even number of hexadecimal digits and stand alone, without the plain field"
@@ -100,6 +104,8 @@ struct Incoming<'a> {
     ext: Option<&'a RawValue>,
     #[serde(borrow)]
     ext_hex: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    attachments: Option<Vec<Cow<'a, str>>>,
 }
 
 /// Reads one line, without its line break.
@@ -132,6 +138,11 @@ pub fn parse(line: &[u8]) -> Result<OldLine, LineError> {
         Conversation::parse(&incoming.chat).map_err(|error| LineError::Chat(error.to_string()))?;
     let sender = UserId::parse(&incoming.from).map_err(LineError::From)?;
     let client_id = incoming.id.map(CompactString::from).unwrap_or_default();
+    let attachments = incoming.attachments.unwrap_or_default();
+    let attachments = attachments.iter().map(|id| AttachmentId::parse(id));
+    let attachments: Vec<_> = attachments
+        .collect::<Result<_, _>>()
+        .map_err(LineError::Attachment)?;
     let message = NewMessage {
         conversation,
         sender,
@@ -139,6 +150,7 @@ pub fn parse(line: &[u8]) -> Result<OldLine, LineError> {
         body,
         ext,
         client_id,
+        attachments,
     };
     Ok(OldLine {
         message,
@@ -210,6 +222,8 @@ pub(crate) struct Outgoing<'a> {
     ext: Option<Ext<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ext_hex: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attachments: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -235,6 +249,11 @@ impl<'a> Outgoing<'a> {
             id: (!message.client_id.is_empty()).then_some(message.client_id.as_str()),
             ext: ext.filter(|ext| !ext.is_empty()).map(Ext::new),
             ext_hex: ext.is_none().then(|| to_hex(&message.ext)),
+            attachments: message
+                .attachments
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
         }
     }
 }

@@ -69,11 +69,17 @@ fn fingerprint(line: &OldLine) -> u128 {
         hasher.write_usize(part.len());
         hasher.write(part);
     }
+    hasher.write_usize(message.attachments.len());
+    for id in &message.attachments {
+        hasher.write(&id.to_bytes());
+    }
     hasher.finish128().as_u128()
 }
 
 #[cfg(test)]
 mod tests {
+    use tidestore::plan::AttachmentId;
+
     use super::*;
     use crate::lines::parse;
 
@@ -92,9 +98,11 @@ mod tests {
         };
         let mut told = first.clone();
         told.message.client_id = "c".into();
+        let mut attached = first.clone();
+        attached.message.attachments = vec![AttachmentId::from_bits(7)];
         assert_eq!(
-            [&first, &later, &told].map(|line| occurrences.count(line)),
-            [0, 0, 0]
+            [&first, &later, &told, &attached].map(|line| occurrences.count(line)),
+            [0, 0, 0, 0]
         );
         assert_eq!(
             [&first, &later, &first].map(|line| occurrences.count(line)),

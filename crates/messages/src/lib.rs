@@ -57,6 +57,7 @@
 //!     body: "hello".into(),
 //!     ext: "".into(),
 //!     client_id: "".into(),
+//!     attachments: Vec::new(),
 //! };
 //! let row = Applied { app, conversation: conversation.clone(), message, receipt: None };
 //! view.insert([row]);

@@ -61,7 +61,7 @@ pub struct Applied {
 }
 
 /// Memory beside the content of a message: its row, its place in the indexes, and slack.
-const ROW_OVERHEAD: usize = 200;
+const ROW_OVERHEAD: usize = 224;
 
 impl Memtable {
     /// Adds committed messages, in log order.
@@ -190,7 +190,8 @@ impl Inner {
             + message.body.len()
             + message.ext.len()
             + message.client_id.len()
-            + message.sender.len();
+            + message.sender.len()
+            + size_of_val(message.attachments.as_slice());
         self.apps
             .entry(app)
             .or_insert_with(|| Tally::starting_at(message.id))

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use compact_str::{CompactString, format_compact};
 use tidestore_disk::Millis;
-use tidestore_plan::{IdError, ResourceId, UserId};
+use tidestore_plan::{AttachmentId, IdError, ResourceId, UserId};
 
 pub use tidestore_plan::AppId;
 
@@ -294,11 +294,15 @@ pub struct Message {
     pub ext: Bytes,
     /// The sender's own id for it, which makes a retry safe; empty when absent.
     pub client_id: CompactString,
+    /// The attachments it refers to, in the sender's order; usually none or one.
+    pub attachments: Vec<AttachmentId>,
 }
 
 impl Message {
     /// Longest client id in bytes: four UUIDs' worth.
     pub const CLIENT_ID_MAX: usize = 128;
+    /// Most attachments that one message may refer to.
+    pub const ATTACHMENTS_MAX: usize = 16;
 
     /// The time of the message.
     pub const fn millis(&self) -> Millis {

@@ -97,6 +97,8 @@ impl App {
     ///
     /// - [`ErrorKind::Limit`]: body and extension are over 3,072 bytes; nothing was written.
     /// - [`ErrorKind::Conversation`]: the sender is no part of the direct conversation; nothing was written.
+    /// - [`ErrorKind::Argument`]: the client id is over 128 bytes, or there are more than 16 attachments or one of them
+    ///   twice; nothing was written.
     /// - [`ErrorKind::UnknownApp`]: the app was deleted.
     /// - [`ErrorKind::Full`]: no disk space; nothing was written, reads and expiry still work.
     /// - [`ErrorKind::Poisoned`]: the disk failed; whether the message is stored is known after reopening.

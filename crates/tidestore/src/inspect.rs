@@ -70,7 +70,7 @@ fn segment(disk: &Arc<dyn Disk>, name: &Path) -> Result<Report> {
     let found = tidestore_messages::inspect(disk, name)?;
     let meta = &found.meta;
     let mut report = Report {
-        title: "segment, version 1".to_owned(),
+        title: format!("segment, version {}", found.version),
         rows: Vec::new(),
     };
     report.row("store", hex(&found.store.0));

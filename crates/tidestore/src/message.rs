@@ -4,7 +4,7 @@ use bytes::Bytes;
 use compact_str::CompactString;
 use tidestore_disk::Millis;
 use tidestore_messages::{Conversation, Kind, Message, MessageId, Seq};
-use tidestore_plan::{Limit, UserId, message_content};
+use tidestore_plan::{AttachmentId, Limit, UserId, message_content};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -24,10 +24,12 @@ pub struct NewMessage {
     /// The sender's own id for it, at most 128 bytes: repeating an append with the same one within the dedupe window
     /// stores nothing and answers the first receipt. Empty when absent.
     pub client_id: CompactString,
+    /// The attachments it refers to, in the order in which they are shown; at most 16, each once.
+    pub attachments: Vec<AttachmentId>,
 }
 
 impl NewMessage {
-    /// A text message without extension and client id.
+    /// A text message without extension, client id and attachments.
     pub fn text(conversation: Conversation, sender: UserId, body: impl Into<Bytes>) -> Self {
         Self {
             conversation,
@@ -36,6 +38,7 @@ impl NewMessage {
             body: body.into(),
             ext: Bytes::new(),
             client_id: CompactString::default(),
+            attachments: Vec::new(),
         }
     }
 
@@ -50,12 +53,31 @@ impl NewMessage {
             );
             return Err(Error::new(ErrorKind::Argument, text));
         }
+        self.check_attachments()?;
         if !self.conversation.admits(&self.sender) {
             let text = format!(
                 "{} is no part of {}; send as one of its two users",
                 self.sender, self.conversation
             );
             return Err(Error::new(ErrorKind::Conversation, text));
+        }
+        Ok(())
+    }
+
+    fn check_attachments(&self) -> Result<()> {
+        let (actual, max) = (self.attachments.len(), Message::ATTACHMENTS_MAX);
+        if actual > max {
+            let text = format!("the message names {actual} attachments; at most {max} are allowed");
+            return Err(Error::new(ErrorKind::Argument, text));
+        }
+        let mut rest = self.attachments.as_slice();
+        // A handful at most: comparing each with those behind it is cheaper than a set.
+        while let Some((id, behind)) = rest.split_first() {
+            if behind.contains(id) {
+                let text = format!("the message names the attachment {id} more than once");
+                return Err(Error::new(ErrorKind::Argument, text));
+            }
+            rest = behind;
         }
         Ok(())
     }

@@ -1,21 +1,24 @@
 //! What a batch of the commit log holds.
 //!
-//! # Format, version 1
+//! # Format, version 2
 //!
 //! ```text
 //! offset  size  what
-//!      0     1  version, 1
+//!      0     1  version, 2
 //!      1     8  time of the batch, milliseconds
 //!      9     …  records, one after the other:
 //!
-//! message   tag 1 (1)  app (4)  id (8)  seq (8)  kind (1)
+//! message   tag 1 (1)  app (4)  id (8)  seq (8)  kind (1), bit 7 set if it has attachments
 //!           conversation length (1)  sender length (1)  client id length (1)  body length (2)  ext length (2)
 //!           then those five texts
+//!           then, if it has attachments: count (1), 1 to 16, and their ids (16 each)
 //! event     tag 2 (1)  length (4)  bincode of an Event
 //! ```
 //!
 //! Integers are little-endian. A record states absolute values (the id and seq that were given, the whole record of an
 //! app), so applying it twice is harmless. The frame around a batch carries length and checksum, see `tidestore-log`.
+//!
+//! Version 1 had no attachments: bit 7 of the kind was never set. All else is the same, and both versions are read.
 
 use bytes::{Buf, BufMut, Bytes};
 use compact_str::CompactString;
@@ -23,6 +26,7 @@ use tidestore_disk::Millis;
 use tidestore_messages::{
     AppId, Conversation, Kind, Message, MessageId, ReceiptRunMeta, SegmentMeta, Seq,
 };
+use tidestore_plan::AttachmentId;
 
 use crate::apps::AppRecord;
 
@@ -70,10 +74,6 @@ pub(crate) struct ManifestChange {
 }
 
 /// One record of a batch.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "replay hands each record on at once"
-)]
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Record {
     Message {
@@ -84,9 +84,14 @@ pub(crate) enum Record {
     Event(Event),
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The version that knew no attachments.
+const VERSION_PLAIN: u8 = 1;
 const TAG_MESSAGE: u8 = 1;
 const TAG_EVENT: u8 = 2;
+/// In the byte of the kind: attachments follow the texts.
+const HAS_ATTACHMENTS: u8 = 0x80;
+const ATTACHMENT_LEN: usize = 16;
 const MESSAGE_HEAD: usize = 4 + 8 + 8 + 1 + 3 + 4;
 /// Largest event: a manifest change of a flush with tens of thousands of apps stays far below.
 const EVENT_BYTES_MAX: usize = 32 << 20;
@@ -114,7 +119,9 @@ pub(crate) fn put_message(
     buf.put_u32_le(app.0);
     buf.put_u64_le(message.id.0);
     buf.put_u64_le(message.seq.0);
-    buf.put_u8(message.kind as u8);
+    let has_attachments = !message.attachments.is_empty();
+    let attached = if has_attachments { HAS_ATTACHMENTS } else { 0 };
+    buf.put_u8(message.kind as u8 | attached);
     buf.put_u8(short(conversation.as_str()));
     buf.put_u8(short(&message.sender));
     buf.put_u8(short(&message.client_id));
@@ -125,6 +132,12 @@ pub(crate) fn put_message(
     buf.put_slice(message.client_id.as_bytes());
     buf.put_slice(&message.body);
     buf.put_slice(&message.ext);
+    if has_attachments {
+        buf.put_u8(u8::try_from(message.attachments.len()).unwrap_or(u8::MAX));
+        for id in &message.attachments {
+            buf.put_slice(&id.to_bytes());
+        }
+    }
 }
 
 fn short(text: &str) -> u8 {
@@ -163,14 +176,16 @@ pub(crate) fn decode_batch(batch: &[u8]) -> Result<(Millis, Vec<Record>), Malfor
     if rest.remaining() < 9 {
         return Err(Malformed("a batch is shorter than its head"));
     }
-    if rest.get_u8() != VERSION {
-        return Err(Malformed("a batch has a version that is not known"));
-    }
+    let known_bits = match rest.get_u8() {
+        VERSION => HAS_ATTACHMENTS,
+        VERSION_PLAIN => 0,
+        _ => return Err(Malformed("a batch has a version that is not known")),
+    };
     let time = rest.get_u64_le();
     let mut records = Vec::new();
     while rest.has_remaining() {
         records.push(match rest.get_u8() {
-            TAG_MESSAGE => message(&mut rest)?,
+            TAG_MESSAGE => message(&mut rest, known_bits)?,
             TAG_EVENT => Record::Event(event(&mut rest)?),
             _ => return Err(Malformed("a record has a tag that is not known")),
         });
@@ -178,13 +193,17 @@ pub(crate) fn decode_batch(batch: &[u8]) -> Result<(Millis, Vec<Record>), Malfor
     Ok((time, records))
 }
 
-fn message(rest: &mut Bytes) -> Result<Record, Malformed> {
+/// Decodes a message; `known_bits` are those that may stand beside its kind.
+fn message(rest: &mut Bytes, known_bits: u8) -> Result<Record, Malformed> {
     if rest.remaining() < MESSAGE_HEAD {
         return Err(Malformed("a message record is cut short"));
     }
     let app = AppId(rest.get_u32_le());
     let (id, seq) = (MessageId(rest.get_u64_le()), Seq(rest.get_u64_le()));
-    let kind = Kind::from_number(rest.get_u8()).ok_or(Malformed("a message has no known kind"))?;
+    let kind = rest.get_u8();
+    let has_attachments = kind & known_bits & HAS_ATTACHMENTS != 0;
+    let kind =
+        Kind::from_number(kind & !known_bits).ok_or(Malformed("a message has no known kind"))?;
     let [conversation, sender, client_id] = [rest.get_u8(), rest.get_u8(), rest.get_u8()];
     let [body, ext] = [rest.get_u16_le(), rest.get_u16_le()];
     let conversation = text(rest, conversation)?;
@@ -192,6 +211,11 @@ fn message(rest: &mut Bytes) -> Result<Record, Malformed> {
         .ok_or(Malformed("a message lies in no known kind of conversation"))?;
     let (sender, client_id) = (text(rest, sender)?, text(rest, client_id)?);
     let (body, ext) = (part(rest, body.into())?, part(rest, ext.into())?);
+    let attachments = if has_attachments {
+        attachments(rest)?
+    } else {
+        Vec::new()
+    };
     let message = Message {
         id,
         seq,
@@ -200,12 +224,26 @@ fn message(rest: &mut Bytes) -> Result<Record, Malformed> {
         body,
         ext,
         client_id,
+        attachments,
     };
     Ok(Record::Message {
         app,
         conversation,
         message,
     })
+}
+
+fn attachments(rest: &mut Bytes) -> Result<Vec<AttachmentId>, Malformed> {
+    let [count] = part(rest, 1)?[..] else {
+        return Err(Malformed("a record is cut short"));
+    };
+    let count = usize::from(count);
+    if !(1..=Message::ATTACHMENTS_MAX).contains(&count) {
+        return Err(Malformed("a message has too few or too many attachments"));
+    }
+    let bytes = part(rest, count * ATTACHMENT_LEN)?;
+    let (ids, _) = bytes.as_chunks::<ATTACHMENT_LEN>();
+    Ok(ids.iter().copied().map(AttachmentId::from_bytes).collect())
 }
 
 fn event(rest: &mut Bytes) -> Result<Event, Malformed> {
@@ -228,3 +266,6 @@ fn text(rest: &mut Bytes, len: u8) -> Result<CompactString, Malformed> {
     let bytes = part(rest, len.into())?;
     CompactString::from_utf8(bytes).map_err(|_| Malformed("a name is not UTF-8"))
 }
+
+#[cfg(test)]
+mod tests;

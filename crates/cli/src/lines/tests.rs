@@ -19,6 +19,7 @@ fn written(message: &NewMessage, time: u64) -> String {
         body: message.body.clone(),
         ext: message.ext.clone(),
         client_id: message.client_id.clone(),
+        attachments: message.attachments.clone(),
     };
     serde_json::to_string(&Outgoing::new(&message.conversation, &stored)).unwrap()
 }
@@ -80,6 +81,10 @@ fn what_is_no_message_is_refused_with_a_reason() {
         (line(r#""body":"a","kind":1"#), "json"),
         (line(r#""body":"a","body_hex":"61""#), "json"),
         (line(r#""body_hex":"6""#), "json"),
+        (line(r#""body":"a","attachments":"x""#), "json"),
+        (line(r#""body":"a","attachments":[7]"#), "json"),
+        (line(r#""body":"a","attachments":[null]"#), "json"),
+        (line(r#""body":"a","attachments":["x"]"#), "attachment"),
         (line(r#""body_hex":"+f""#), "json"),
         (
             r#"{"chat":"group:g","from":"alice","ts":-7,"body":""}"#.to_owned(),
@@ -115,6 +120,31 @@ fn what_is_no_message_is_refused_with_a_reason() {
         assert!(error.to_string().len() < 400, "{error}");
     }
     assert_eq!(parse(b"{\"chat\":\"\xff\"}").unwrap_err().reason(), "json");
+}
+
+#[test]
+fn attachments_are_a_list_of_ids_and_stay_in_order() {
+    let (a, b) = (
+        "01234567-89ab-8def-8123-456789abcdef",
+        "fedcba98-7654-8210-8fed-cba987654321",
+    );
+    let message = read(&format!(r#""body":"","attachments":["{b}","{a}"]"#))
+        .unwrap()
+        .message;
+    let ids = [b, a].map(|id| AttachmentId::parse(id).unwrap());
+    assert_eq!(message.attachments, ids);
+    let text = written(&message, 7);
+    assert!(
+        text.contains(&format!(r#""attachments":["{b}","{a}"]"#)),
+        "{text}"
+    );
+    assert_eq!(parse(text.as_bytes()), Ok(OldLine { message, time: 7 }));
+    let none = read(r#""body":"","attachments":[]"#).unwrap().message;
+    assert_eq!(none, read(r#""body":"" "#).unwrap().message);
+    assert!(!written(&none, 7).contains("attachments"));
+    let error = read(&format!(r#""body":"","attachments":["{a}","../{b}"]"#)).unwrap_err();
+    assert_eq!(error.reason(), "attachment");
+    assert!(error.to_string().contains(&format!("../{b}")), "{error}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use compact_str::CompactString;
 use tidestore_disk::Millis;
+use tidestore_plan::AttachmentId;
 
 use crate::codec::Malformed;
 use crate::segment::columns;
@@ -17,6 +18,8 @@ pub struct Block {
     pub(crate) runs: Vec<RunRows>,
     pub(crate) senders: Vec<CompactString>,
     pub(crate) rows: Vec<RowMeta>,
+    /// The rows with attachments, in order. A list of its own, because few rows have any.
+    pub(crate) attached: Vec<RowAttachments>,
 }
 
 /// The rows of one conversation.
@@ -39,6 +42,17 @@ pub(crate) struct RowMeta {
     pub(crate) ext: (u32, u32),
     pub(crate) client: (u32, u32),
 }
+
+/// Where the attachment ids of one row lie in the block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RowAttachments {
+    pub(crate) row: u32,
+    pub(crate) at: u32,
+    pub(crate) count: u8,
+}
+
+/// Bytes of an attachment's id.
+pub(crate) const ATTACHMENT_LEN: usize = 16;
 
 impl Block {
     /// Decodes a block before compression. For fuzzing.
@@ -87,6 +101,7 @@ impl Block {
             body: meta.map_or_else(Bytes::new, |row| self.text(row.body)),
             ext: meta.map_or_else(Bytes::new, |row| self.text(row.ext)),
             client_id: client_id.unwrap_or_default().into(),
+            attachments: self.attachments(row),
         }
     }
 
@@ -127,7 +142,27 @@ impl Block {
     pub(crate) fn memory(&self) -> u64 {
         let rows = self.rows.len() * size_of::<RowMeta>();
         let names = self.runs.len() * size_of::<RunRows>() + self.senders.len() * 48;
-        (self.raw.len() + rows + names) as u64
+        let attached = self.attached.len() * size_of::<RowAttachments>();
+        (self.raw.len() + rows + names + attached) as u64
+    }
+
+    fn attachments(&self, row: usize) -> Vec<AttachmentId> {
+        // Most blocks have none: their rows pay nothing for the search.
+        if self.attached.is_empty() {
+            return Vec::new();
+        }
+        let found = self
+            .attached
+            .binary_search_by_key(&row, |attached| attached.row as usize);
+        let found = found.ok().and_then(|place| self.attached.get(place));
+        let bytes = found.and_then(|row| {
+            let start = row.at as usize;
+            self.raw
+                .get(start..start + usize::from(row.count) * ATTACHMENT_LEN)
+        });
+        // The decoder has made sure that all ids lie inside.
+        let (ids, _) = bytes.unwrap_or_default().as_chunks::<ATTACHMENT_LEN>();
+        ids.iter().copied().map(AttachmentId::from_bytes).collect()
     }
 
     fn text(&self, (at, len): (u32, u32)) -> Bytes {

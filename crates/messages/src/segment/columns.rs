@@ -8,12 +8,17 @@
 //! rows × low bits of the id      lane in bit 0, counter above it
 //! rows × seq                     per run: the number itself, then the step minus 1, zigzag
 //! rows × sender                  its place in the list
-//! rows × kind                    one byte each
+//! rows × kind                    one byte each; bit 7 is set if the row has attachments
 //! rows × body length, rows × ext length, rows × client id length
 //! client ids, exts, bodies       texts of the same sort side by side, for the compressor
+//! rows with attachments × count  one byte each, 1 to 16; since version 2
+//! attachments                    16 bytes each, row after row; since version 2
 //! ```
 //!
 //! Numbers are varints. Shard bits are the segment's own and not stored.
+//!
+//! A block says by itself whether it has the last two columns: a block of which no row has attachments ends with the
+//! bodies, as in version 1, and nobody needs the file's header to read one.
 
 use std::collections::HashMap;
 
@@ -22,8 +27,11 @@ use compact_str::CompactString;
 use tidestore_disk::Millis;
 
 use crate::codec::{Malformed, Reader, put_text, put_varint, unzigzag, zigzag};
-use crate::segment::block::{Block, RowMeta, RunRows};
+use crate::segment::block::{ATTACHMENT_LEN, Block, RowAttachments, RowMeta, RunRows};
 use crate::types::{AppId, Conversation, Kind, Message, MessageId};
+
+/// In a row's byte of the column of kinds: the row has attachments.
+const HAS_ATTACHMENTS: u8 = 0x80;
 
 /// Gathers rows and writes them as columns.
 #[derive(Debug, Default)]
@@ -44,6 +52,8 @@ pub(crate) struct Columns {
     clients: Vec<u8>,
     exts: Vec<u8>,
     bodies: Vec<u8>,
+    attached_counts: Vec<u8>,
+    attachments: Vec<u8>,
     previous: Option<(Millis, u64)>,
 }
 
@@ -55,7 +65,13 @@ impl Columns {
     /// About how many bytes the block will take before compression.
     pub(crate) fn raw_len(&self) -> usize {
         let texts = self.bodies.len() + self.exts.len() + self.clients.len() + self.names_len;
-        texts + self.times.len() + self.lows.len() + self.seqs.len() + self.kinds.len() * 4
+        let attached = self.attached_counts.len() + self.attachments.len();
+        texts
+            + attached
+            + self.times.len()
+            + self.lows.len()
+            + self.seqs.len()
+            + self.kinds.len() * 4
     }
 
     /// Adds a row behind the last one.
@@ -91,7 +107,8 @@ impl Columns {
         put_varint(&mut self.lows, rotate(message.id));
         let place = self.sender_place(&message.sender);
         put_varint(&mut self.sender_column, place);
-        self.kinds.push(message.kind as u8);
+        let attached = self.put_attachments(message);
+        self.kinds.push(message.kind as u8 | attached);
         put_varint(&mut self.body_lens, message.body.len() as u64);
         put_varint(&mut self.ext_lens, message.ext.len() as u64);
         put_varint(&mut self.client_lens, message.client_id.len() as u64);
@@ -99,6 +116,19 @@ impl Columns {
         self.exts.extend_from_slice(&message.ext);
         self.bodies.extend_from_slice(&message.body);
         self.rows += 1;
+    }
+
+    /// Adds a row's attachments and returns the bit that announces them. The writer has checked how many there are.
+    fn put_attachments(&mut self, message: &Message) -> u8 {
+        if message.attachments.is_empty() {
+            return 0;
+        }
+        let count = u8::try_from(message.attachments.len()).unwrap_or(u8::MAX);
+        self.attached_counts.push(count);
+        for id in &message.attachments {
+            self.attachments.extend_from_slice(&id.to_bytes());
+        }
+        HAS_ATTACHMENTS
     }
 
     fn sender_place(&mut self, sender: &CompactString) -> u64 {
@@ -138,6 +168,8 @@ impl Columns {
             &self.clients,
             &self.exts,
             &self.bodies,
+            &self.attached_counts,
+            &self.attachments,
         ] {
             out.extend_from_slice(column);
         }
@@ -184,6 +216,7 @@ pub(crate) fn decode(raw: Bytes, bucket_start: Millis, shard: u16) -> Result<Blo
     check_utf8(&raw, &clients, client_at)?;
     let (exts, mut ext_at) = texts(&mut reader, &exts)?;
     let (bodies, mut body_at) = texts(&mut reader, &bodies)?;
+    let attached = read_attached(&mut reader, kinds)?;
     reader.finish()?;
     let mut metas = Vec::with_capacity(rows);
     let columns = times
@@ -224,7 +257,8 @@ pub(crate) fn decode(raw: Bytes, bucket_start: Millis, shard: u16) -> Result<Blo
             id,
             seq,
             sender: sender.ok_or_else(|| Malformed::new("a sender is not in the list"))?,
-            kind: Kind::from_number(*kind).ok_or_else(|| Malformed::new("a kind is not known"))?,
+            kind: Kind::from_number(*kind & !HAS_ATTACHMENTS)
+                .ok_or_else(|| Malformed::new("a kind is not known"))?,
             body: take(&mut body_at, *body),
             ext: take(&mut ext_at, *ext),
             client: take(&mut client_at, *client),
@@ -235,7 +269,35 @@ pub(crate) fn decode(raw: Bytes, bucket_start: Millis, shard: u16) -> Result<Blo
         runs,
         senders,
         rows: metas,
+        attached,
     })
+}
+
+/// Passes over the attachments and says where those of each row lie. `kinds` says which rows have any.
+fn read_attached(reader: &mut Reader<'_>, kinds: &[u8]) -> Result<Vec<RowAttachments>, Malformed> {
+    let rows = (0_u32..)
+        .zip(kinds)
+        .filter(|(_, kind)| **kind & HAS_ATTACHMENTS != 0)
+        .map(|(row, _)| row);
+    let counts = reader.bytes(rows.clone().count())?;
+    let most = Message::ATTACHMENTS_MAX;
+    if !counts.iter().all(|n| (1..=most).contains(&usize::from(*n))) {
+        return Err(Malformed::new("a row has too few or too many attachments"));
+    }
+    let total = counts.iter().copied().map(usize::from).sum::<usize>() * ATTACHMENT_LEN;
+    let mut next = reader.at();
+    reader.bytes(total)?;
+    let place = |(row, count): (u32, &u8)| {
+        let at =
+            u32::try_from(next).map_err(|_| Malformed::new("attachments lie too far behind"))?;
+        next += usize::from(*count) * ATTACHMENT_LEN;
+        Ok(RowAttachments {
+            row,
+            at,
+            count: *count,
+        })
+    };
+    rows.zip(counts).map(place).collect()
 }
 
 fn read_runs(reader: &mut Reader<'_>, runs: usize, rows: usize) -> Result<Vec<RunRows>, Malformed> {

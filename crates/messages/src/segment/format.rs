@@ -142,7 +142,9 @@ impl Default for SegmentOptions {
 }
 
 pub(crate) const MAGIC: &[u8; 8] = b"TIDESEG1";
-pub(crate) const VERSION: u16 = 1;
+/// The version that is written. Those before it are read too; blocks say by themselves what they hold.
+pub(crate) const VERSION: u16 = 2;
+const VERSION_FIRST: u16 = 1;
 pub(crate) const HEADER_LEN: usize = 72;
 pub(crate) const SECTION_HEAD_LEN: usize = 12;
 pub(crate) const TRAILER_LEN: usize = 24;
@@ -197,7 +199,7 @@ impl SegmentHead {
         if !bytes.starts_with(MAGIC) || bytes.len() < HEADER_LEN {
             return bad("the file does not begin as a segment does".to_owned());
         }
-        if le_u16(bytes, 8) != VERSION {
+        if !(VERSION_FIRST..=VERSION).contains(&le_u16(bytes, 8)) {
             return bad(format!("segment version {} is not known", le_u16(bytes, 8)));
         }
         let mut store = [0; 16];

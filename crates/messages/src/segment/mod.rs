@@ -2,7 +2,7 @@
 //!
 //! Rows are sorted by app, conversation and id, so a page of a conversation lies in few blocks.
 //!
-//! # Format, version 1
+//! # Format, version 2
 //!
 //! ```text
 //! offset   size  what
@@ -20,6 +20,9 @@
 //! Integers are little-endian. Every checksum is seeded with store id, shard, generation and offset, and covers the
 //! lengths, so a section that is whole but in the wrong place is refused. A raw length is bounded before anything is
 //! allocated, and bounds what is unpacked.
+//!
+//! Version 2 adds attachments to blocks, see `columns`; all else is as in version 1, and both are read. The header's
+//! version tells programs that know only version 1 to leave the file alone; blocks are read without it.
 //!
 //! A reader takes the offsets of the parts from the manifest; the footer repeats them so that the file can be checked
 //! and understood without the rest of the store.

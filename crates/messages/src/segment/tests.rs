@@ -4,6 +4,7 @@ use compact_str::CompactString;
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 use tidestore_disk::{Disk, SimDisk, Survival};
+use tidestore_plan::AttachmentId;
 
 use super::*;
 use crate::types::{Kind, Seq};
@@ -36,6 +37,7 @@ fn message(id: MessageId, seq: u64, sender: &str, body: &[u8]) -> Message {
         body: Bytes::copy_from_slice(body),
         ext: Bytes::new(),
         client_id: CompactString::default(),
+        attachments: Vec::new(),
     }
 }
 
@@ -63,7 +65,12 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
         "[\u{4e00}-\u{4e20}]{0,30}",
         Just("x".repeat(3_072))
     ];
-    let content = (text, "[a-z]{0,5}", "[a-z0-9-]{0,8}", 0..8_u8, 1..10_000_u64);
+    let attachments = prop_oneof![
+        3 => Just(Vec::new()),
+        1 => vec(any::<u128>().prop_map(AttachmentId::from_bits), 1..=Message::ATTACHMENTS_MAX),
+    ];
+    let texts = (text, "[a-z]{0,5}", "[a-z0-9-]{0,8}");
+    let content = (texts, 0..8_u8, 1..10_000_u64, attachments);
     let ids = btree_set((1_000_000..1_000_400_u64, any::<bool>(), 0..3_u64), 0..60);
     let run = (0..3_u32, 0..4_u8, ids);
     (vec(run, 0..6), vec(content, 360)).prop_map(|(runs, contents)| {
@@ -88,11 +95,12 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
                 .filter(|id| used.insert((app, *id)))
                 .collect::<Vec<_>>()
             {
-                let (body, ext, client, kind, seq) = contents.next().unwrap();
+                let ((body, ext, client), kind, seq, attachments) = contents.next().unwrap();
                 let message = Message {
                     kind: Kind::from_number(kind).unwrap(),
                     ext: Bytes::from(ext),
                     client_id: client.into(),
+                    attachments,
                     ..message(id, seq, &format!("user{}", seq % 7), body.as_bytes())
                 };
                 rows.push((app, conversation.clone(), message));
@@ -188,7 +196,8 @@ fn read_all(segment: &Segment) -> Result<Vec<Row>> {
 fn every_flipped_bit_gives_the_right_rows_or_an_error_that_names_the_file() {
     let (sim, disk) = sim();
     let path = Path::new("s.seg");
-    let rows = small();
+    let mut rows = small();
+    rows[1].2.attachments = vec![AttachmentId::from_bits(7), AttachmentId::from_bits(8)];
     let meta = write(&disk, path, &rows, 120);
     for bit in 0..meta.file_len * 8 {
         let damaged = sim.crash(0, Survival::ALL);
@@ -338,7 +347,7 @@ fn rows_out_of_order_or_outside_the_bucket_are_refused() {
 
 /// The columns of two rows, byte for byte: the compressor may change, the layout below it may not.
 #[test]
-fn version_1_of_a_block_is_written_byte_for_byte() {
+fn a_block_without_attachments_is_written_byte_for_byte_as_in_version_1() {
     let mut columns = columns::Columns::default();
     let conversation = Conversation::from_stored("group:g").unwrap();
     for n in 0..2 {
@@ -361,6 +370,103 @@ fn version_1_of_a_block_is_written_byte_for_byte() {
     ]
     .concat();
     assert_eq!(columns.take(), expected);
+}
+
+/// Three rows of which the first and the last have attachments, byte for byte.
+const BLOCK_V2: &[&[u8]] = &[
+    &[3, 1, 1],
+    &[1, 7],
+    b"group:g",
+    &[3, 3],
+    b"ann",
+    &[5, 1, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0x80, 0, 0x81],
+    &[2, 2, 2, 0, 0, 0, 0, 0, 0],
+    b"hihihi",
+    &[1, 2],
+    &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0],
+    &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2],
+    &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2],
+];
+/// Where the counts of attachments stand in it.
+const COUNTS_AT: usize = 47;
+/// Where its kinds stand.
+const KINDS_AT: usize = 29;
+
+#[test]
+fn a_block_with_attachments_is_written_byte_for_byte() {
+    let mut columns = columns::Columns::default();
+    let conversation = Conversation::from_stored("group:g").unwrap();
+    let mut rows = Vec::new();
+    let attachments: [&[u128]; 3] = [&[0x100], &[], &[0x102, 0x202]];
+    for (n, ids) in (0..3_u8).zip(attachments) {
+        let id = MessageId::new(1_000_005 + u64::from(n), SHARD, false, 0);
+        let message = Message {
+            kind: Kind::from_number(n / 2).unwrap(),
+            attachments: ids.iter().copied().map(AttachmentId::from_bits).collect(),
+            ..message(id, 9 + u64::from(n), "ann", b"hi")
+        };
+        columns.push(BUCKET.start, AppId(1), &conversation, &message);
+        rows.push(message);
+    }
+    let expected = BLOCK_V2.concat();
+    let len = columns.raw_len();
+    assert_eq!(columns.take(), expected);
+    assert!(columns.is_empty() && columns.raw_len() < len);
+    let block = Block::decode(&expected, BUCKET.start, SHARD).unwrap();
+    let read: Vec<_> = (0..3).map(|row| block.message(row)).collect();
+    assert_eq!(read, rows);
+    assert_eq!(block.attached.len(), 2);
+}
+
+#[test]
+fn attachments_that_do_not_fit_their_rows_are_refused() {
+    let whole = BLOCK_V2.concat();
+    let refused = |bytes: &[u8]| Block::decode(bytes, BUCKET.start, SHARD).is_err();
+    for len in 0..whole.len() {
+        assert!(refused(&whole[..len]), "cut to {len} bytes");
+    }
+    assert!(refused(&[&whole[..], &[0]].concat()));
+    assert_eq!(whole.get(COUNTS_AT..COUNTS_AT + 2), Some(&[1, 2][..]));
+    // 16 is allowed, but not there; 2 and 2, or 1 and 1, are not what is there.
+    for counts in [
+        [0, 3],
+        [0, 2],
+        [1, 0],
+        [17, 2],
+        [255, 255],
+        [16, 16],
+        [2, 2],
+        [1, 1],
+    ] {
+        let mut bytes = whole.clone();
+        bytes[COUNTS_AT..COUNTS_AT + 2].copy_from_slice(&counts);
+        assert!(refused(&bytes), "{counts:?}");
+    }
+    for (row, kind) in [(0, 0), (1, 0x80), (2, 1), (0, 0x88), (1, 8), (1, 0x40)] {
+        let mut bytes = whole.clone();
+        bytes[KINDS_AT + row] = kind;
+        assert!(refused(&bytes), "kind {kind} of row {row}");
+    }
+}
+
+#[test]
+fn a_row_with_more_attachments_than_a_reader_takes_is_not_written() {
+    let (_, disk) = sim();
+    let options = SegmentOptions::default();
+    let path = Path::new("a.seg");
+    for (count, fits) in [(16, true), (17, false)] {
+        let mut writer =
+            SegmentWriter::create(&disk, path, head(5, Owner::Shared), options).unwrap();
+        let mut row = small().remove(0);
+        row.2.attachments = (0..count).map(AttachmentId::from_bits).collect();
+        let pushed = writer.push(row.0, &row.1, &row.2);
+        assert_eq!(pushed.is_ok(), fits, "{count}");
+        assert!(
+            pushed
+                .err()
+                .is_none_or(|e| e.kind() == crate::ErrorKind::TooLarge)
+        );
+    }
 }
 
 #[test]
@@ -487,6 +593,21 @@ proptest! {
     }
 
     #[test]
+    fn a_block_with_any_bytes_changed_is_read_or_refused(
+        changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut bytes = BLOCK_V2.concat();
+        for (place, byte) in changes {
+            *place.get_mut(&mut bytes) = byte;
+        }
+        if let Ok(block) = Block::decode(&bytes, BUCKET.start, SHARD) {
+            for row in 0..block.rows.len() {
+                prop_assert!(block.message(row).attachments.len() <= Message::ATTACHMENTS_MAX);
+            }
+        }
+    }
+
+    #[test]
     fn an_index_or_id_page_of_any_bytes_is_read_or_refused(bytes in vec(any::<u8>(), 0..300)) {
         drop(Index::decode(&bytes, BUCKET.start, 1_000, 2_000));
         drop(IdPage::decode(&bytes, MessageId::first_at(BUCKET.start), SHARD));
@@ -525,7 +646,43 @@ fn a_segment_of_version_1_can_be_read_for_ever() {
     let segment = open(&disk, path, &report.meta);
     let read: Vec<Row> = segment.scan().unwrap().collect::<Result<_>>().unwrap();
     assert_eq!(read, golden());
+    assert_eq!(report.version, 1);
+}
+
+/// Rows that the golden file of version 2 holds; there is a block of which none has attachments.
+fn golden_v2() -> Vec<Row> {
+    let mut rows = golden();
+    let id = |n: u128| AttachmentId::from_bits(0x0123_4567_89ab_8def_8123_4567_89ab_cd00 + n);
+    rows[0].2.attachments = vec![id(0)];
+    rows[1].2.attachments = (1..17).map(id).collect();
+    rows[11].2.attachments = vec![id(18), id(17)];
+    rows
+}
+
+#[test]
+fn a_segment_of_version_2_can_be_read_for_ever() {
+    let bytes = include_bytes!("../../tests/fixtures/segment-v2.seg");
+    let (sim, disk) = sim();
+    let path = Path::new("03-5.seg");
+    sim.plant(path, bytes).unwrap();
+    let report = inspect(&disk, path).unwrap();
+    assert_eq!((report.version, report.store), (2, STORE));
+    let segment = open(&disk, path, &report.meta);
+    let read: Vec<Row> = segment.scan().unwrap().collect::<Result<_>>().unwrap();
+    assert_eq!(read, golden_v2());
     assert_eq!(bytes.get(..72).unwrap(), head(5, Owner::Shared).encode());
+}
+
+#[test]
+fn a_segment_of_an_unknown_version_is_refused() {
+    for version in [0_u16, 3, u16::MAX] {
+        let mut header = head(5, Owner::Shared).encode();
+        header[8..10].copy_from_slice(&version.to_le_bytes());
+        let crc = tidestore_disk::checksum(&head(5, Owner::Shared).seal(), 0, &[&header[..68]]);
+        header[68..].copy_from_slice(&crc.to_le_bytes());
+        let error = SegmentHead::decode(&header, Path::new("s.seg")).unwrap_err();
+        assert!(error.to_string().contains("version"), "{error}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tidestore_disk::{Disk, FileCache, checksum};
 
-use crate::codec::{self, le_u32, le_u64};
+use crate::codec::{self, le_u16, le_u32, le_u64};
 use crate::error::{Error, Result};
 use crate::segment::block::Block;
 use crate::segment::cache::BlockCache;
@@ -21,6 +21,8 @@ use crate::types::{AppId, Conversation, Message, MessageId};
 /// What a check of a segment found; all lengths in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentReport {
+    /// The version of its format.
+    pub version: u16,
     /// The store it belongs to.
     pub store: StoreId,
     /// What the footer says of it.
@@ -93,7 +95,7 @@ pub fn inspect(disk: &Arc<dyn Disk>, path: &Path) -> Result<SegmentReport> {
     meta.file_len = file_len;
     check_head(&head, &meta, path)?;
     let segment = Segment::open(files, blocks, path, head.store, &meta);
-    Walk::new(&segment).run()
+    Walk::new(&segment).run(le_u16(&header, 8))
 }
 
 impl Segment {
@@ -169,7 +171,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn run(mut self) -> Result<SegmentReport> {
+    fn run(mut self, version: u16) -> Result<SegmentReport> {
         let (segment, meta) = (self.segment, &*self.segment.meta);
         let index = segment.load_index()?;
         for (number, entry) in (0_u32..).zip(&index.blocks) {
@@ -224,6 +226,7 @@ impl<'a> Walk<'a> {
             );
         }
         Ok(SegmentReport {
+            version,
             store: segment.store,
             meta: meta.clone(),
             conversations: runs.len() as u64,

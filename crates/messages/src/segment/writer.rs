@@ -216,6 +216,14 @@ impl SegmentWriter {
                 message.id
             )));
         }
+        let attached = message.attachments.len();
+        if attached > Message::ATTACHMENTS_MAX {
+            return Err(Error::too_large(format!(
+                "message {} has {attached} attachments; at most {} fit",
+                message.id,
+                Message::ATTACHMENTS_MAX
+            )));
+        }
         let in_order = match &self.run {
             None => true,
             Some((last_app, last, _)) => {

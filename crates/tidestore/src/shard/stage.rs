@@ -127,6 +127,7 @@ impl Stage {
             body,
             ext,
             client_id,
+            attachments,
         } = message;
         let sender = sender.into();
         let message = Message {
@@ -137,6 +138,7 @@ impl Stage {
             body,
             ext,
             client_id,
+            attachments,
         };
         record::put_message(&mut self.bytes, app, &conversation, &message);
         if let Some(key) = receipt {
@@ -337,6 +339,7 @@ fn is_alike(stored: &Message, message: &NewMessage) -> bool {
         && stored.client_id == message.client_id
         && stored.body == message.body
         && stored.ext == message.ext
+        && stored.attachments == message.attachments
 }
 
 /// The next id of the live lane: now, or just behind the last one if the clock stands or went back.
