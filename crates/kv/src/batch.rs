@@ -8,14 +8,15 @@ pub const KEY_BYTES_MAX: usize = 65_535;
 /// The longest value, in bytes: 16 MiB.
 pub const VALUE_BYTES_MAX: usize = 16 << 20;
 
-/// Puts and deletes in order; where two touch one key of one table, the later wins.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Puts and deletes in order; where two touch one key of one table, the later wins. It can be encoded, so that a log may
+/// carry what a view is to become.
+#[derive(Clone, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Batch {
     ops: Vec<Op>,
 }
 
 /// One change of one key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub(crate) struct Op {
     pub(crate) table: Table,
     pub(crate) key: Vec<u8>,
@@ -45,6 +46,11 @@ impl Batch {
             key: key.into(),
             value: None,
         });
+    }
+
+    /// Adds the changes of another batch behind its own.
+    pub fn append(&mut self, other: Self) {
+        self.ops.extend(other.ops);
     }
 
     /// How many changes it holds, overridden ones included.

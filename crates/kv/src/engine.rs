@@ -74,7 +74,9 @@ pub trait Engine: Debug + Send + Sync + 'static {
 pub type KeyValue = (Vec<u8>, Vec<u8>);
 
 /// Which table of an engine: a small number that the owner of the data assigns for good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode,
+)]
 pub struct Table(pub u8);
 
 impl fmt::Display for Table {

@@ -77,6 +77,10 @@ impl App {
         &self.key
     }
 
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// The app's number inside its store.
     pub fn id(&self) -> AppId {
         self.id
@@ -99,6 +103,8 @@ impl App {
     /// - [`ErrorKind::Conversation`]: the sender is no part of the direct conversation; nothing was written.
     /// - [`ErrorKind::Argument`]: the client id is over 128 bytes, or there are more than 16 attachments or one of them
     ///   twice; nothing was written.
+    /// - [`ErrorKind::AttachmentNotFound`], [`ErrorKind::AttachmentExpired`]: it names an attachment that cannot be read;
+    ///   nothing was written.
     /// - [`ErrorKind::UnknownApp`]: the app was deleted.
     /// - [`ErrorKind::Full`]: no disk space; nothing was written, reads and expiry still work.
     /// - [`ErrorKind::Poisoned`]: the disk failed; whether the message is stored is known after reopening.
@@ -118,6 +124,12 @@ impl App {
         durability: Durability,
     ) -> Result<Receipt> {
         message.check()?;
+        let (_holds, refusals) = self
+            .hold_attachments(std::slice::from_ref(&message))
+            .await?;
+        if let Some(Some(refusal)) = refusals.into_iter().next() {
+            return Err(refusal);
+        }
         let shard = self.shard(&message.conversation);
         let messages = Messages::Live(vec![message]);
         let mut receipts = shard.append(self.record()?, messages, durability).await?;
@@ -129,7 +141,14 @@ impl App {
     /// Appends many messages and returns their receipts in the same order. Those of one conversation keep their order;
     /// one that is refused does not stop the others.
     pub async fn append_many(&self, messages: Vec<NewMessage>) -> Vec<Result<Receipt>> {
-        let check = NewMessage::check;
+        let (_holds, refusals) = match self.hold_attachments(&messages).await {
+            Ok(held) => held,
+            Err(error) => return vec![Err(error); messages.len()],
+        };
+        let check = |index: usize, message: &NewMessage| {
+            let refusal = refusals.get(index).cloned().flatten();
+            refusal.map_or_else(|| message.check(), Err)
+        };
         self.append_list(
             messages,
             check,
@@ -143,9 +162,10 @@ impl App {
     ///
     /// Safe to repeat: see [`OldMessage::occurrence`]. Further reasons for refusal than those of
     /// [`append`](Self::append): [`ErrorKind::TooOld`] for a message older than the floor, [`ErrorKind::Future`] for
-    /// one dated more than 24 hours ahead.
+    /// one dated more than 24 hours ahead. An attachment that is not here is no reason: the message is worth more than
+    /// what it names, and keeps the id.
     pub async fn import(&self, messages: Vec<OldMessage>) -> Vec<Result<Receipt>> {
-        let check = |old: &OldMessage| old.message.check();
+        let check = |_, old: &OldMessage| old.message.check();
         self.append_list(
             messages,
             check,
@@ -158,7 +178,7 @@ impl App {
     async fn append_list<T>(
         &self,
         messages: Vec<T>,
-        check: impl Fn(&T) -> Result<()>,
+        check: impl Fn(usize, &T) -> Result<()>,
         conversation: impl Fn(&T) -> &Conversation,
         wrap: impl Fn(Vec<T>) -> Messages,
     ) -> Vec<Result<Receipt>> {
@@ -171,7 +191,7 @@ impl App {
         let mut receipts: Vec<_> = std::iter::repeat_with(unanswered).take(count).collect();
         let mut parts: Vec<Part<T>> = Vec::new();
         for (index, message) in messages.into_iter().enumerate() {
-            if let Err(error) = check(&message) {
+            if let Err(error) = check(index, &message) {
                 if let Some(receipt) = receipts.get_mut(index) {
                     *receipt = Err(error);
                 }
@@ -436,7 +456,7 @@ impl App {
             .ok_or_else(|| unknown_app(&self.key))
     }
 
-    fn floor(&self) -> Result<Millis> {
+    pub(crate) fn floor(&self) -> Result<Millis> {
         Ok(self.store.inner.registry.floor(&*self.record()?))
     }
 

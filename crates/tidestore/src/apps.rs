@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use tidestore_blobs::Span;
 use tidestore_disk::{Millis, encode_name};
-use tidestore_messages::{AppId, Apps};
-use tidestore_plan::{AppKey, Caps, Plan, Retention, Terms};
+use tidestore_messages::{AppId, Apps, Bucket};
+use tidestore_plan::{AppKey, Caps, Limit, Plan, Retention, Terms};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::ClockGuard;
@@ -214,7 +215,7 @@ impl Registry {
                     }
                 }
             }
-            Event::AppForgotten(_) | Event::Manifest(_) | Event::Alive => {}
+            Event::AppForgotten(_) | Event::Manifest(_) | Event::Alive | Event::Rows(_) => {}
         }
     }
 
@@ -282,6 +283,36 @@ impl Apps for Registry {
     }
 
     fn physical_floor(&self, app: AppId) -> Millis {
+        self.physical_floor_of(app)
+    }
+}
+
+impl tidestore_blobs::Apps for Registry {
+    fn dir(&self, app: AppId) -> Option<PathBuf> {
+        app_dir(&self.by_id(app)?.key)
+    }
+
+    fn bucket(&self, app: AppId, time: Millis) -> Span {
+        // Most attachments of an app live as long as its messages, and no shorter than their own retention.
+        let own = Limit::AttachmentRetention.max() / 86_400;
+        let own = u32::try_from(own).unwrap_or(u32::MAX);
+        let days = Apps::retention_days(self, app).max(own);
+        let Bucket { start, end } = tidestore_messages::bucket_of(time, days);
+        Span { start, end }
+    }
+
+    fn floor(&self, app: AppId) -> Millis {
+        self.by_id(app).map_or(0, |record| self.floor(&record))
+    }
+
+    fn physical_floor(&self, app: AppId) -> Millis {
+        self.physical_floor_of(app)
+    }
+}
+
+impl Registry {
+    /// The time before which an app's messages, and what only they refer to, may leave the disk.
+    fn physical_floor_of(&self, app: AppId) -> Millis {
         let Some(record) = self.by_id(app) else {
             return 0;
         };

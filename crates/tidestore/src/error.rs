@@ -35,6 +35,19 @@ pub enum ErrorKind {
     Conversation,
     /// The terms are not possible, such as a custom retention outside Enterprise.
     Terms(TermsError),
+    /// No such attachment was ever given to the app, or it was deleted.
+    AttachmentNotFound,
+    /// The attachment's time is over.
+    AttachmentExpired,
+    /// An upload did not have the length that was announced.
+    Length {
+        /// Bytes that were announced.
+        declared: u64,
+        /// Bytes that came, or at least so many.
+        actual: u64,
+    },
+    /// The stream that was handed in failed; nothing of it was kept.
+    Source,
     /// The message is older than the app's retention floor and would be invisible at once.
     TooOld {
         /// Time of the message.
@@ -140,6 +153,26 @@ impl From<tidestore_disk::Error> for Error {
             Disk::Full => ErrorKind::Full,
             Disk::Locked => ErrorKind::Locked,
             Disk::Corruption => ErrorKind::Corruption,
+            _ => ErrorKind::Io,
+        };
+        Self::new(kind, error.to_string()).with_source(error)
+    }
+}
+
+impl From<tidestore_blobs::Error> for Error {
+    fn from(error: tidestore_blobs::Error) -> Self {
+        use tidestore_blobs::ErrorKind as Blobs;
+        let kind = match error.kind() {
+            Blobs::NotFound => ErrorKind::AttachmentNotFound,
+            Blobs::Expired => ErrorKind::AttachmentExpired,
+            Blobs::Limit(limit) => ErrorKind::Limit(limit.clone()),
+            Blobs::Length { declared, actual } => ErrorKind::Length {
+                declared: *declared,
+                actual: *actual,
+            },
+            Blobs::Argument => ErrorKind::Argument,
+            Blobs::Corruption => ErrorKind::Corruption,
+            Blobs::Full => ErrorKind::Full,
             _ => ErrorKind::Io,
         };
         Self::new(kind, error.to_string()).with_source(error)

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use tidestore_blobs::Collected;
+
+use crate::apps::Registry;
 use crate::guard::ClockAlarm;
 
 /// What one pass of expiry took off the disk.
@@ -13,6 +16,16 @@ pub struct ExpiryReport {
     pub messages: u64,
     /// Bytes of their files.
     pub bytes: u64,
+    /// Attachments removed.
+    pub attachments: u64,
+    /// Bytes of their contents.
+    pub attachment_bytes: u64,
+    /// Volumes unlinked.
+    pub volumes: u64,
+    /// Contents that were carried into a younger volume, because something still refers to them.
+    pub carried: u64,
+    /// Volumes that could not be carried because they are damaged; they were left as they are.
+    pub damaged: Vec<String>,
     /// The same per app key.
     pub apps: BTreeMap<String, AppExpiry>,
     /// Why nothing was done, if the clock is not trusted.
@@ -28,6 +41,28 @@ pub struct AppExpiry {
     pub messages: u64,
     /// Bytes of files, by the app's share of their messages.
     pub bytes: u64,
+    /// Attachments of the app.
+    pub attachments: u64,
+    /// Bytes of their contents.
+    pub attachment_bytes: u64,
+}
+
+impl ExpiryReport {
+    /// Adds what left one shard's attachments.
+    pub(crate) fn add_collected(&mut self, registry: &Registry, collected: Collected) {
+        self.volumes += collected.volumes;
+        self.carried += collected.carried;
+        self.damaged.extend(collected.damaged);
+        for (app, bytes) in collected.attachments {
+            self.attachments += 1;
+            self.attachment_bytes += bytes;
+            if let Some(record) = registry.by_id(app) {
+                let app = self.apps.entry(record.key.clone()).or_default();
+                app.attachments += 1;
+                app.attachment_bytes += bytes;
+            }
+        }
+    }
 }
 
 /// What merging did.

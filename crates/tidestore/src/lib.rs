@@ -53,6 +53,7 @@
 
 mod app;
 mod apps;
+mod attachments;
 mod background;
 mod error;
 mod expiry;
@@ -72,6 +73,7 @@ mod verify;
 
 pub use app::{App, Head, Preview, Usage};
 pub use apps::{AppInfo, Undo};
+pub use attachments::{AttachmentUsage, DayOfUsage, Download, Upload};
 pub use error::{Error, ErrorKind, Result};
 pub use expiry::{AppExpiry, ExpiryReport, MergeReport};
 pub use format::{FORMAT_VERSION, StoreFile};
@@ -81,6 +83,7 @@ pub use options::{Durability, Options};
 pub use store::Store;
 pub use verify::{Problem, VerifyReport};
 
+pub use tidestore_blobs::{Attachment, ContentHash, DayUsage, NewAttachment, Reference};
 pub use tidestore_disk as disk;
 pub use tidestore_kv::EngineKind;
 pub use tidestore_messages::{AppId, Conversation, Cursor, Kind, Message, MessageId, Page, Seq};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tidestore_kv::EngineKind;
 use tidestore_messages::MessageId;
+use tidestore_plan::Limit;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -51,6 +52,14 @@ pub struct Options {
     pub dedupe_window: Duration,
     /// After a downgrade, hidden messages stay on disk and the change can be undone for this long. Default 24 hours.
     pub downgrade_grace: Duration,
+    /// The largest attachment that shares a volume, and a flush, with others, in bytes: 0 to 1 MiB. Larger ones have a
+    /// file each. Default 256 KiB, which `benches/README.md` measures.
+    pub shared_attachment_bytes: usize,
+    /// How long an attachment is kept from its upload on, whatever refers to it: 1 minute to 10 years. Default 7 days,
+    /// as the service does.
+    pub attachment_retention: Duration,
+    /// How long an attachment is kept after the last reference to it was taken back. Default 24 hours.
+    pub attachment_grace: Duration,
     /// How often expiry runs in the background. Default 60 s.
     pub expiry_interval: Duration,
     /// The wall clock may drift this far from the monotonic clock before expiry pauses. Default 1 hour.
@@ -78,6 +87,9 @@ impl Default for Options {
             queue_depth: 1_024,
             dedupe_window: Duration::from_hours(24),
             downgrade_grace: Duration::from_hours(24),
+            shared_attachment_bytes: 256 << 10,
+            attachment_retention: Duration::from_secs(Limit::AttachmentRetention.max()),
+            attachment_grace: Duration::from_hours(24),
             expiry_interval: Duration::from_mins(1),
             clock_drift_max: Duration::from_hours(1),
             clock_gap_max: Duration::from_hours(48),
@@ -105,6 +117,18 @@ impl Options {
             ("log_file_bytes", self.log_file_bytes, 4 << 10, 1 << 30),
             ("queue_depth", self.queue_depth as u64, 1, 1 << 20),
             ("open_files", self.open_files as u64, 1, 1 << 20),
+            (
+                "shared_attachment_bytes",
+                self.shared_attachment_bytes as u64,
+                0,
+                1 << 20,
+            ),
+            (
+                "attachment_retention (seconds)",
+                self.attachment_retention.as_secs(),
+                60,
+                10 * 366 * 86_400,
+            ),
         ];
         for (name, value, low, high) in ranges {
             if value < low || value > high {

@@ -23,6 +23,7 @@
 use bytes::{Buf, BufMut, Bytes};
 use compact_str::CompactString;
 use tidestore_disk::Millis;
+use tidestore_kv::Batch;
 use tidestore_messages::{
     AppId, Conversation, Kind, Message, MessageId, ReceiptRunMeta, SegmentMeta, Seq,
 };
@@ -49,6 +50,8 @@ pub(crate) enum Event {
     Manifest(ManifestChange),
     /// The store was alive at the time of the batch.
     Alive,
+    /// Rows of the tables as they are from now on: what a view decided.
+    Rows(Batch),
 }
 
 impl Event {

@@ -4,10 +4,12 @@ use std::hash::Hasher;
 use std::sync::Arc;
 
 use siphasher::sip::SipHasher13;
+use tidestore_blobs::ContentHash;
 use tidestore_disk::Millis;
 use tidestore_messages::{AppId, Conversation};
 
 use crate::apps::Registry;
+use crate::attachments::Request;
 use crate::error::Result;
 use crate::expiry::ExpiryReport;
 use crate::guard::ClockGuard;
@@ -32,6 +34,11 @@ impl Shards {
     /// The shard of a conversation.
     pub(crate) fn of(&self, app: AppId, conversation: &Conversation) -> &Arc<Shard> {
         self.pick(&app.0.to_le_bytes(), conversation.as_str().as_bytes())
+    }
+
+    /// The shard that keeps a content and its attachments.
+    pub(crate) fn of_content(&self, app: AppId, hash: &ContentHash) -> &Arc<Shard> {
+        self.pick(&app.0.to_le_bytes(), hash)
     }
 
     /// Which shard: keyed with the store's id, so that it never changes and nobody outside can aim at one.
@@ -72,6 +79,13 @@ impl Shards {
         for shard in &self.list {
             if let Err(error) = shard.expire(&mut report) {
                 failed.get_or_insert(error);
+            }
+        }
+        // Behind the messages: their floors say which attachments nothing refers to any more.
+        for shard in &self.list {
+            match shard.desk().ask_own(|reply| Request::Collect(now, reply)) {
+                Ok(collected) => report.add_collected(&self.registry, collected),
+                Err(error) => drop(failed.get_or_insert(error)),
             }
         }
         // What has left the disk may have made the room that the record was short of.

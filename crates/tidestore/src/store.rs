@@ -4,12 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tidestore_blobs::{Site, Volumes};
 use tidestore_disk::{Env, FileCache, Lock, Millis};
 use tidestore_messages::{AppId, BlockCache};
 use tidestore_plan::{AppKey, Terms};
 
 use crate::app::App;
 use crate::apps::{AppInfo, AppRecord, Registry, TermsRecord, app_dir};
+use crate::attachments::{Clerk, Desk, Desks, Request, forget_deleted};
 use crate::background::{Background, Bell};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expiry::{ExpiryReport, MergeReport};
@@ -38,6 +40,8 @@ pub(crate) struct Inner {
     pub(crate) guard: Arc<ClockGuard>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) shards: Arc<Shards>,
+    pub(crate) desks: Desks,
+    pub(crate) files: Arc<FileCache>,
     pub(crate) notices: Vec<String>,
     background: Mutex<Option<Background>>,
     closed: Mutex<bool>,
@@ -84,7 +88,11 @@ impl Store {
             options.clock_drift_max,
         ));
         let registry = Arc::new(Registry::new(Arc::clone(&guard)));
+        let desks: Desks = (0..file.shards)
+            .map(|_| Arc::new(Desk::new(options.queue_depth)))
+            .collect();
         let parts = Parts {
+            desks: Arc::clone(&desks),
             disk: Arc::clone(&env.disk),
             clock: Arc::clone(&env.clock),
             options: Arc::clone(&options),
@@ -114,6 +122,14 @@ impl Store {
             .iter()
             .map(|(shard, _)| Arc::clone(shard))
             .collect();
+        let mut clerks = Vec::new();
+        for shard in &list {
+            forget_deleted(shard, &*shard.engine)?;
+            let site = Site::new(&env, file.id);
+            let files = Arc::clone(&parts.files);
+            let volumes = Volumes::open(site, files, shard.number, &*shard.engine, &*registry)?;
+            clerks.push((Arc::clone(shard), Clerk::new(Arc::clone(shard), volumes)));
+        }
         notices.extend(sweep::sweep(&env.disk, &registry, &list)?);
         for (shard, committer) in recovered {
             let name = format!("tidestore-commit-{:02}", shard.number);
@@ -123,6 +139,15 @@ impl Store {
                 committer.run();
             };
             shard.keep_thread(spawn(name, work)?);
+        }
+        for (shard, clerk) in clerks {
+            let name = format!("tidestore-blobs-{:02}", shard.number);
+            let lifeline = shard.desk_lifeline();
+            let work = move || {
+                let _lifeline = lifeline;
+                clerk.run();
+            };
+            shard.desk().keep_thread(spawn(name, work)?);
         }
         for notice in &notices {
             tracing::warn!(notice, "found while opening");
@@ -144,6 +169,8 @@ impl Store {
             guard,
             registry,
             shards,
+            desks,
+            files: parts.files,
             notices,
             background: Mutex::new(background),
             closed: Mutex::new(false),
@@ -237,6 +264,10 @@ impl Store {
         blocking(move || {
             for shard in &inner.shards.list {
                 shard.decide_own(Box::new(move |_| Ok(Some(Event::AppForgotten(id.0)))))?;
+                let dir = app_dir(key.as_str());
+                shard
+                    .desk()
+                    .ask_own(|reply| Request::Forget(id, dir, reply))?;
                 shard.expire(&mut ExpiryReport::default())?;
                 shard.merge(false, &mut MergeReport::default())?;
             }
@@ -353,7 +384,7 @@ impl Inner {
         }
         let noted = self.shards.note_alive();
         let flushed = self.shards.list.iter().try_for_each(|shard| shard.flush());
-        self.shards.list.iter().for_each(|shard| shard.stop());
+        self.stop();
         noted.and(flushed)
     }
 }
@@ -363,6 +394,14 @@ impl Drop for Inner {
         if let Some(background) = self.background.lock().take() {
             background.stop();
         }
+        self.stop();
+    }
+}
+
+impl Inner {
+    /// Ends the threads that change things: first those that still ask the others.
+    fn stop(&self) {
+        self.desks.iter().for_each(|desk| desk.stop());
         self.shards.list.iter().for_each(|shard| shard.stop());
     }
 }

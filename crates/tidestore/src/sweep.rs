@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tidestore_blobs::index;
 use tidestore_disk::{Disk, EntryKind, decode_name};
 use tidestore_messages::{receipt_run_path, receipts_dir, segment_path};
 
@@ -37,6 +38,10 @@ pub(crate) fn sweep(
             .filter_map(|meta| segment_path(registry, meta));
         sweep.named.extend(segments);
         let receipts = manifest.receipts.iter();
+        let volumes = index::volumes(&*shard.engine, registry, shard.number)?;
+        sweep
+            .named
+            .extend(volumes.into_iter().map(|volume| volume.path));
         sweep
             .named
             .extend(receipts.map(|run| receipt_run_path(shard.number, run.generation)));
@@ -46,12 +51,14 @@ pub(crate) fn sweep(
         let known = app
             .file_name()
             .and_then(|name| decode_name(&name.to_string_lossy()));
-        match known {
-            None => sweep.stranger(&app),
-            Some(_) => sweep.buckets(&app.join("messages"))?,
+        if known.is_none() {
+            sweep.stranger(&app);
+            continue;
         }
+        sweep.buckets(&app.join("messages"), is_segment)?;
+        sweep.buckets(&app.join("blobs"), is_volume)?;
     }
-    sweep.buckets(&Path::new("shared").join("messages"))?;
+    sweep.buckets(&Path::new("shared").join("messages"), is_segment)?;
     for shard in shards {
         let dir = receipts_dir(shard.number);
         sweep.files(&dir, |name| is_numbered(name, &["rcp", "tmp"], 1))?;
@@ -71,7 +78,7 @@ pub(crate) fn sweep(
         let path = path.display();
         sweep
             .notices
-            .push(format!("{path} is missing: its messages are lost"));
+            .push(format!("{path} is missing: what it held is lost"));
     }
     sweep.notices.sort();
     Ok(sweep.notices)
@@ -106,9 +113,9 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    fn buckets(&mut self, messages: &Path) -> Result<()> {
-        for bucket in self.dirs(messages)? {
-            self.files(&bucket, |name| is_numbered(name, &["seg", "tmp"], 2))?;
+    fn buckets(&mut self, dir: &Path, is_ours: impl Fn(&str) -> bool) -> Result<()> {
+        for bucket in self.dirs(dir)? {
+            self.files(&bucket, &is_ours)?;
             // Fails while the bucket holds files, which is as it should be.
             drop(self.disk.remove_dir(&bucket));
         }
@@ -158,6 +165,16 @@ fn list(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<tidestore_disk::Entry>> 
     }
 }
 
+/// Whether a name is that of a segment.
+fn is_segment(name: &str) -> bool {
+    is_numbered(name, &["seg", "tmp"], 2)
+}
+
+/// Whether a name is that of a volume.
+fn is_volume(name: &str) -> bool {
+    is_numbered(name, &["vol"], 1) || is_numbered(name, &["vol"], 2)
+}
+
 /// Whether a name is `NUMBER[-NUMBER].EXTENSION[.tmp]` with so many numbers.
 fn is_numbered(name: &str, extensions: &[&str], numbers: usize) -> bool {
     let mut parts = name.split('.');
@@ -170,22 +187,24 @@ fn is_numbered(name: &str, extensions: &[&str], numbers: usize) -> bool {
 /// Removes the directories that a deleted app has left empty. Never a file: an app with the same key may have been
 /// created meanwhile, and its segments lie there too.
 pub(crate) fn remove_app_dir(disk: &Arc<dyn Disk>, dir: &Path) -> Result<()> {
-    let messages = dir.join("messages");
-    for bucket in list(disk, &messages)? {
-        drop(disk.remove_dir(&messages.join(bucket.name)));
+    for part in ["messages", "blobs"] {
+        let part = dir.join(part);
+        for bucket in list(disk, &part)? {
+            drop(disk.remove_dir(&part.join(bucket.name)));
+        }
+        drop(disk.remove_dir(&part));
     }
-    drop(disk.remove_dir(&messages));
     drop(disk.remove_dir(dir));
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_numbered;
+    use super::{is_segment, is_volume};
 
     #[test]
     fn only_names_that_the_store_gives_are_its_own() {
-        let seg = |name| is_numbered(name, &["seg", "tmp"], 2);
+        let seg = is_segment;
         assert!(seg("00-0000000001.seg") && seg("00-0000000001.seg.tmp"));
         for foreign in [
             "00.seg",
@@ -197,5 +216,7 @@ mod tests {
         ] {
             assert!(!seg(foreign), "{foreign}");
         }
+        assert!(is_volume("00-00000000000000000001.vol") && is_volume("00000000000000000001.vol"));
+        assert!(!is_volume("00000000000000000001.seg") && !is_volume("x.vol"));
     }
 }

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::attachments::Request;
 use crate::error::Result;
-use crate::shard::Shard;
-use crate::store::{Store, blocking};
+use crate::shard::{Shard, views_dir};
+use crate::store::{Inner, Store, blocking};
 
 /// What a verification found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +21,12 @@ pub struct VerifyReport {
     pub receipt_runs: u64,
     /// Conversations whose head was compared with their messages.
     pub conversations: u64,
+    /// Attachments whose rows were compared with what refers to them and with the ledger.
+    pub attachments: u64,
+    /// Volumes read to the end.
+    pub volumes: u64,
+    /// Contents in them that were compared with their checksums and hashes.
+    pub contents: u64,
     /// What is not as it should be.
     pub problems: Vec<Problem>,
     /// What is unusual but harmless, such as foreign files.
@@ -56,6 +63,7 @@ impl Store {
             }
             for shard in &inner.shards.list {
                 shard_files(shard, &mut report);
+                attachments(&inner, shard, &mut report)?;
             }
             Ok(report)
         })
@@ -75,6 +83,26 @@ fn shard_files(shard: &Shard, report: &mut VerifyReport) {
     for (path, detail) in checked.problems {
         report.problem(&path, detail);
     }
+}
+
+/// Counts a shard's attachments again, and reads their volumes.
+fn attachments(inner: &Inner, shard: &Shard, report: &mut VerifyReport) -> Result<()> {
+    let recount = shard.desk().ask_own(Request::Recount)?;
+    report.attachments += recount.attachments;
+    let tables = views_dir(shard.number);
+    for problem in recount.problems {
+        report.problem(&tables, problem);
+    }
+    for volume in recount.volumes {
+        let read = volume.read_through(&inner.files, inner.file.id);
+        report.volumes += 1;
+        report.contents += read.contents;
+        report.bytes += read.bytes;
+        for problem in read.problems {
+            report.problem(&volume.path, problem);
+        }
+    }
+    Ok(())
 }
 
 /// Says what is wrong if a conversation's head is behind its messages.

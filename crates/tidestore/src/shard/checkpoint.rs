@@ -27,6 +27,7 @@ impl Shard {
     pub(crate) fn flush_frozen(&self) -> Result<()> {
         let _turn = self.flushing.lock();
         while let Some(frozen) = self.view.oldest_frozen() {
+            self.await_references()?;
             let flushed = self.view.write_frozen(&frozen, self.guard.now())?;
             let (added, receipts) = (flushed.added.clone(), flushed.receipts.clone());
             let change = ManifestChange {
@@ -133,7 +134,7 @@ impl Shard {
     }
 
     /// Whether a record that failed is surely not in the log: there was no space for it, and the shard goes on.
-    fn is_unlogged(&self, error: &Error) -> bool {
+    pub(crate) fn is_unlogged(&self, error: &Error) -> bool {
         *error.kind() == ErrorKind::Full && self.poisoned().is_none()
     }
 

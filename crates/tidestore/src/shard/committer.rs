@@ -10,6 +10,7 @@ use tidestore_kv::Batch;
 use tidestore_log::{Log, Position};
 use tidestore_messages::AppId;
 
+use crate::attachments::Mentions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Durability;
 use crate::record::{self, Event, ManifestChange};
@@ -25,6 +26,8 @@ pub(crate) struct Committer {
     stage: Stage,
     last_live: u64,
     last_seen: u64,
+    /// What was applied and not handed to the desks yet.
+    mentions: Mentions,
     /// When what was written but not flushed has to be flushed, on the monotonic clock.
     flush_by: Option<Duration>,
 }
@@ -44,6 +47,7 @@ impl Committer {
             stage: Stage::default(),
             last_live,
             last_seen: seen,
+            mentions: Mentions::default(),
             flush_by: None,
         };
         committer.publish();
@@ -159,7 +163,9 @@ impl Committer {
                 Ok(())
             }
         } else {
-            self.write(synced).map(|_| self.apply_messages())
+            self.write(synced)
+                .map(|position| self.apply_messages(position))
+                .inspect(|()| self.hand_over_mentions())
         };
         for (reply, mut receipts) in outcomes.drain(..) {
             if let Err(error) = &written {
@@ -194,10 +200,11 @@ impl Committer {
         Ok(position)
     }
 
-    fn apply_messages(&mut self) {
+    fn apply_messages(&mut self, position: Position) {
         if self.stage.applied.is_empty() {
             return;
         }
+        self.mentions.add(&self.stage.applied, position.0);
         let rows = self.stage.applied.iter();
         self.shard
             .heads
@@ -218,7 +225,18 @@ impl Committer {
         if !is_due {
             return Ok(());
         }
-        self.log.sync().map_err(|error| self.failed(error))
+        self.log.sync().map_err(|error| self.failed(error))?;
+        self.hand_over_mentions();
+        Ok(())
+    }
+
+    /// Tells the desks which attachments are referred to, once the messages that do are durable: a message that a crash
+    /// may take back must not leave a mark behind that another would be skipped by.
+    fn hand_over_mentions(&mut self) {
+        if self.flush_by.is_none() {
+            let shard = &self.shard;
+            self.mentions.hand_over(&shard.desks, shard.number);
+        }
     }
 
     /// A full disk is over once there is space; any other failure of the log is final.
@@ -334,6 +352,7 @@ pub(crate) fn apply_to_tables(shard: &Shard, event: &Event, numbers: Numbers) ->
         }
         Event::AppForgotten(id) => forget_heads(shard, &mut batch, AppId(*id))?,
         Event::Manifest(change) => put_manifest(shard, &mut batch, change, numbers.applied)?,
+        Event::Rows(rows) => batch.append(rows.clone()),
         Event::Alive => {}
     }
     tables::put_number(&mut batch, tables::APPLIED, numbers.applied);
@@ -409,6 +428,6 @@ pub(crate) fn apply_to_memory(shard: &Shard, event: Event) {
                 None => drop(shard.view.install_change(added, &removed)),
             }
         }
-        Event::Alive => {}
+        Event::Alive | Event::Rows(_) => {}
     }
 }

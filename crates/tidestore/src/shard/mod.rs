@@ -20,6 +20,7 @@ use tidestore_messages::{AppId, MessageView, StoreId};
 use tokio::sync::oneshot;
 
 use crate::apps::{AppRecord, Registry};
+use crate::attachments::{Desk, Desks};
 use crate::background::Bell;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::ClockGuard;
@@ -30,7 +31,7 @@ use crate::record::Event;
 
 pub(crate) use committer::Committer;
 pub(crate) use heads::Heads;
-pub(crate) use recovery::{Parts, open_shard, recover};
+pub(crate) use recovery::{Parts, open_shard, recover, views_dir};
 
 /// What the threads of a shard share.
 #[derive(Debug)]
@@ -57,6 +58,8 @@ pub(crate) struct Shard {
     /// Merges that failed because an input is damaged.
     pub(crate) damaged: Mutex<HashSet<u64>>,
     pub(crate) status: Mutex<Status>,
+    /// Where requests for attachments wait: of this shard, and of all others.
+    pub(crate) desks: Desks,
     /// Rung when a memtable waits to be flushed.
     bell: Arc<Bell>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -199,6 +202,21 @@ impl Shard {
         }))
     }
 
+    /// The desk of this shard's attachments.
+    #[expect(clippy::indexing_slicing, reason = "there is a desk for every shard")]
+    pub(crate) fn desk(&self) -> &Arc<Desk> {
+        &self.desks[usize::from(self.number)]
+    }
+
+    /// Waits until all desks have noted which attachments this shard's durable messages refer to. Before that the log
+    /// must not be trimmed: it is what the references are made from.
+    pub(crate) fn await_references(&self) -> Result<()> {
+        for desk in self.desks.iter() {
+            desk.barrier(self.number)?;
+        }
+        Ok(())
+    }
+
     /// Time since an arbitrary start.
     pub(crate) fn monotonic(&self) -> std::time::Duration {
         self.clock.monotonic()
@@ -241,6 +259,11 @@ impl Shard {
         Lifeline(Arc::clone(self))
     }
 
+    /// What the clerk's thread holds while it runs.
+    pub(crate) fn desk_lifeline(self: &Arc<Self>) -> DeskLifeline {
+        DeskLifeline(Arc::clone(self))
+    }
+
     /// Lets the committer finish what waits and ends it.
     pub(crate) fn stop(&self) {
         self.queue.close();
@@ -264,6 +287,22 @@ impl Drop for Lifeline {
             ));
         }
         self.0.queue.abandon();
+    }
+}
+
+/// As [`Lifeline`], of the thread that changes attachments.
+#[derive(Debug)]
+pub(crate) struct DeskLifeline(Arc<Shard>);
+
+impl Drop for DeskLifeline {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.poison(&Error::new(
+                ErrorKind::Io,
+                "its clerk of attachments panicked; this is a bug",
+            ));
+        }
+        self.0.desk().queue.abandon();
     }
 }
 

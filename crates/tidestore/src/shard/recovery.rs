@@ -21,6 +21,7 @@ use tidestore_messages::{
 };
 
 use crate::apps::{AppRecord, Registry};
+use crate::attachments::{Desks, Mentions};
 use crate::background::Bell;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::StoreFile;
@@ -44,6 +45,7 @@ pub(crate) struct Parts {
     pub(crate) files: Arc<FileCache>,
     pub(crate) blocks: Arc<BlockCache>,
     pub(crate) bell: Arc<Bell>,
+    pub(crate) desks: Desks,
 }
 
 pub(crate) fn log_dir(shard: u16) -> PathBuf {
@@ -244,6 +246,7 @@ fn shard(parts: &Parts, number: u16, engine: Arc<dyn Engine>) -> Result<Shard> {
         damaged: Mutex::default(),
         status: Mutex::new(Status::default()),
         bell: Arc::clone(&parts.bell),
+        desks: Arc::clone(&parts.desks),
         thread: Mutex::default(),
     })
 }
@@ -311,6 +314,10 @@ impl Replay {
             rows.iter()
                 .map(|row| (row.app, &row.conversation, row.message.seq, row.message.id)),
         );
+        // Noted before the crash or not: the desks know.
+        let mut mentions = Mentions::default();
+        mentions.add(&rows, position);
+        mentions.hand_over(&shard.desks, shard.number);
         self.pending.push((position, rows));
         Ok(())
     }

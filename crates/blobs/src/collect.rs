@@ -1,0 +1,553 @@
+//! Expiry, and giving space back.
+//!
+//! A pass reads the rows of `DUE` whose time has come, and nothing else. An attachment that still lives gets a later
+//! row; the others are removed. A volume in which nothing lives is unlinked. One in which little lives has that carried
+//! into the volume of now, and is unlinked then. In any other the dead records are punched out; where the filesystem
+//! cannot do that, they are counted as what they are, bytes on disk, until the volume goes.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::path::Path;
+
+use tidestore_disk::{ErrorKind as DiskErrorKind, Millis, OpenMode};
+use tidestore_kv::{Engine, Overlay, Range, decode_row};
+use tidestore_plan::{AppId, AttachmentId};
+
+use crate::change::{After, Change};
+use crate::content::{Content, Location};
+use crate::error::{ErrorKind, Result};
+use crate::format::{BLOCK_BYTES, CHUNK_BYTES, Chunk, RecordHead, head_bytes};
+use crate::pack::Packer;
+use crate::site::{Apps, volume_path};
+use crate::tables::{
+    ATTACHMENTS, AttachmentRow, BLOB_USAGE, CONTENTS, ContentRow, DUE, Due, PLACES, PlaceRow,
+    PlaceState, REFERENCES, VOLUMES, VolumeRow, app_key, app_of, attachment_key, day_of, number_at,
+    place_key, volume_key,
+};
+use crate::volume::Volumes;
+
+/// What a pass removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Attachments, with their app and the bytes of their contents.
+    pub attachments: Vec<(AppId, u64)>,
+    /// Volumes that leave the disk.
+    pub volumes: u64,
+    /// Contents that were carried into a younger volume.
+    pub carried: u64,
+    /// Volumes that could not be carried because they are damaged; they stay as they are.
+    pub damaged: Vec<String>,
+    /// Whether there is more to do: another pass should follow at once.
+    pub more: bool,
+}
+
+impl Collected {
+    /// Adds what another pass removed.
+    pub fn add(&mut self, other: Self) {
+        self.attachments.extend(other.attachments);
+        self.volumes += other.volumes;
+        self.carried += other.carried;
+        self.damaged.extend(other.damaged);
+        self.more = other.more;
+    }
+}
+
+/// Attachments are removed in portions of this size, so that no change becomes too large.
+const PORTION: usize = 512;
+
+/// A volume is carried if less than one part in so many of its bytes lives: then carrying writes at most a third of
+/// what it frees.
+const CARRY_BELOW: u64 = 4;
+
+/// What is left to be punched out of a volume, and how it went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Punched {
+    app: AppId,
+    volume: u64,
+    places: Vec<u64>,
+}
+
+impl Change<'_> {
+    /// Removes attachments whose time is over, at most a portion. Those that are held, because a message that refers to
+    /// them is just being appended, are left for a later pass.
+    ///
+    /// # Errors
+    ///
+    /// What tables and disk report; drop the change then.
+    pub fn collect(
+        &mut self,
+        engine: &dyn Engine,
+        apps: &dyn Apps,
+        is_held: &dyn Fn(AppId, AttachmentId) -> bool,
+    ) -> Result<Collected> {
+        let mut found = Collected::default();
+        for (app, bucket, number) in self.volumes.ended(self.now) {
+            self.end(app, number)?;
+            self.after.ended.push((app, bucket, number));
+        }
+        let mut next = Vec::new();
+        while let Some(app) = next_app(engine, &next)? {
+            next = app_key(AppId(app.0.saturating_add(1)), b"");
+            if apps.dir(app).is_some() {
+                self.collect_app(engine, apps, app, is_held, &mut found)?;
+            }
+            if found.more || app.0 == u32::MAX {
+                break;
+            }
+        }
+        self.settle_volumes(apps, &mut found)?;
+        Ok(found)
+    }
+
+    /// Closes a growing volume whose bucket is over.
+    fn end(&mut self, app: AppId, number: u64) -> Result<()> {
+        let key = volume_key(app, number);
+        if let Some(mut row) = self.rows.get::<VolumeRow>(VOLUMES, &key)? {
+            row.sealed = true;
+            self.rows.put(VOLUMES, key, &row)?;
+            self.touched.insert((app, number));
+        }
+        Ok(())
+    }
+
+    fn collect_app(
+        &mut self,
+        engine: &dyn Engine,
+        apps: &dyn Apps,
+        app: AppId,
+        is_held: &dyn Fn(AppId, AttachmentId) -> bool,
+        found: &mut Collected,
+    ) -> Result<()> {
+        let floor = apps.physical_floor(app);
+        // At its last moment a message is visible still; at the end of its own time an attachment is not.
+        for (kind, before) in [(Due::AT, self.now.saturating_add(1)), (Due::BELOW, floor)] {
+            let mut end = app_key(app, &[kind]);
+            end.extend_from_slice(&before.to_be_bytes());
+            let range = Range {
+                start: Bound::Included(app_key(app, &[kind])),
+                end: Bound::Excluded(end),
+                reverse: false,
+                limit: PORTION,
+            };
+            let due = engine.range(DUE, range)?;
+            found.more |= due.len() == PORTION;
+            for (key, _) in due {
+                self.review(app, &key, floor, is_held, found)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at one attachment whose time may be over.
+    fn review(
+        &mut self,
+        app: AppId,
+        key: &[u8],
+        floor: Millis,
+        is_held: &dyn Fn(AppId, AttachmentId) -> bool,
+        found: &mut Collected,
+    ) -> Result<()> {
+        let Some(id) = key.get(13..).and_then(|id| id.first_chunk()) else {
+            return Ok(());
+        };
+        let id = AttachmentId::from_bytes(*id);
+        if is_held(app, id) {
+            return Ok(());
+        }
+        let row: Option<AttachmentRow> = self.rows.get(ATTACHMENTS, &attachment_key(app, id))?;
+        let Some(row) = row else {
+            self.rows.delete(DUE, key);
+            return Ok(());
+        };
+        let due = if self.now < row.keep_until {
+            Some(Due::At(row.keep_until))
+        } else if row.pins > 0 {
+            None
+        } else if let Some(newest) = row.newest_message.filter(|newest| *newest >= floor) {
+            Some(Due::Below(newest))
+        } else {
+            found.attachments.push((app, row.length));
+            return self.remove(app, id, &row);
+        };
+        let later = AttachmentRow { due, ..row.clone() };
+        self.put_row(app, id, Some(&row), &later)
+    }
+
+    /// Decides what becomes of the volumes that lost records.
+    ///
+    /// # Errors
+    ///
+    /// What tables and disk report; drop the change then.
+    pub fn settle_volumes(&mut self, apps: &dyn Apps, found: &mut Collected) -> Result<()> {
+        for (app, number) in std::mem::take(&mut self.touched) {
+            let key = volume_key(app, number);
+            let Some(row) = self.rows.get::<VolumeRow>(VOLUMES, &key)? else {
+                continue;
+            };
+            let Some(dir) = apps.dir(app) else { continue };
+            let written = row.len - BLOCK_BYTES;
+            if row.sealed && row.live == 0 {
+                self.drop_volume(app, &dir, number, &row)?;
+                found.volumes += 1;
+            } else if row.sealed && !row.solo && row.live * CARRY_BELOW <= written {
+                match self.carry(apps, app, &dir, number, &row) {
+                    Ok(carried) => {
+                        found.carried += carried;
+                        found.volumes += 1;
+                    }
+                    Err(error) if *error.kind() == ErrorKind::Corruption => {
+                        found.damaged.push(error.to_string());
+                        self.after.punch.insert((app, number));
+                    }
+                    // Carrying needs space; punching gives some.
+                    Err(error) if *error.kind() == ErrorKind::Full => {
+                        self.after.punch.insert((app, number));
+                    }
+                    Err(error) => return Err(error),
+                }
+            } else if row.dead > 0 {
+                self.after.punch.insert((app, number));
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets a volume in which nothing lives; its file goes once that is logged.
+    fn drop_volume(&mut self, app: AppId, dir: &Path, number: u64, row: &VolumeRow) -> Result<()> {
+        for key in self.rows.keys(PLACES, &number.to_be_bytes())? {
+            if let Some(place) = self.rows.get::<PlaceRow>(PLACES, &key)?
+                && place.state == PlaceState::Dead
+            {
+                self.discharge(app, place.day, place.len)?;
+            }
+            self.rows.delete(PLACES, key);
+        }
+        self.rows.delete(VOLUMES, volume_key(app, number));
+        self.discharge(app, day_of(row.created), BLOCK_BYTES)?;
+        let path = volume_path(dir, row.bucket, self.volumes.shard, number, row.solo);
+        self.after.unlink.push(path);
+        Ok(())
+    }
+
+    fn discharge(&mut self, app: AppId, day: u32, bytes: u64) -> Result<()> {
+        self.charge(app, day, |of| {
+            of.physical_bytes -= of.physical_bytes.min(bytes);
+        })
+    }
+
+    /// Copies what lives in a volume into the volume of now, and drops the old one. Everything is read before anything
+    /// is written, so damage leaves the volume as it is.
+    fn carry(
+        &mut self,
+        apps: &dyn Apps,
+        app: AppId,
+        dir: &Path,
+        number: u64,
+        row: &VolumeRow,
+    ) -> Result<u64> {
+        let mut living = Vec::new();
+        for key in self.rows.keys(PLACES, &number.to_be_bytes())? {
+            let place: Option<PlaceRow> = self.rows.get(PLACES, &key)?;
+            let Some(place) = place.filter(|place| place.state == PlaceState::Live) else {
+                continue;
+            };
+            let content_key = app_key(app, &place.hash);
+            let content: Option<ContentRow> = self.rows.get(CONTENTS, &content_key)?;
+            let Some(content) = content else { continue };
+            let at = Location {
+                path: volume_path(dir, row.bucket, self.volumes.shard, number, row.solo),
+                volume: number,
+                offset: number_at(&key, 8),
+                record: content.record,
+            };
+            living.push((key, content_key, content, place, self.reread(at)?));
+        }
+        let bucket = apps.bucket(app, self.now);
+        let mut volume = row.clone();
+        let carried = living.len() as u64;
+        for (key, content_key, content, mut place, (head, mut record)) in living {
+            let moved = self.store(app, dir, bucket, head, &mut record)?;
+            let moved = ContentRow {
+                attachments: content.attachments,
+                ..moved
+            };
+            self.rows.put(CONTENTS, content_key, &moved)?;
+            volume.live -= volume.live.min(place.len);
+            volume.dead += place.len;
+            place.state = PlaceState::Dead;
+            self.rows.put(PLACES, key, &place)?;
+            // Kept in step: should the disk be full at the next one, this one has moved.
+            self.rows.put(VOLUMES, volume_key(app, number), &volume)?;
+        }
+        self.drop_volume(app, dir, number, &volume)?;
+        Ok(carried)
+    }
+
+    /// Reads a record and packs it anew, with room for its head.
+    fn reread(&self, at: Location) -> Result<(RecordHead, Vec<u8>)> {
+        let path = at.path.clone();
+        let content = Content::open(&self.volumes.files, self.volumes.site.store, at)?;
+        let content = content
+            .ok_or_else(|| crate::error::Error::corruption(&path, 0, "the volume is missing"))?;
+        let old = content.head();
+        let count = old.chunks.len();
+        let mut record = vec![0; head_bytes(count)];
+        let mut chunks: Vec<Chunk> = Vec::with_capacity(count);
+        let compresses = old.chunks.iter().any(|chunk| chunk.compressed);
+        let mut packer = Packer::new(if compresses { "" } else { "image/jpeg" })?;
+        for index in 0..count {
+            let raw = content.chunks(index..index + 1)?;
+            chunks.push(packer.pack(raw.get(..CHUNK_BYTES).unwrap_or(&raw), &mut record));
+        }
+        let head = RecordHead {
+            chunks,
+            ..old.clone()
+        };
+        Ok((head, record))
+    }
+
+    /// Notes what was punched.
+    ///
+    /// # Errors
+    ///
+    /// What the tables report.
+    pub fn punched(&mut self, punched: &[Punched]) -> Result<()> {
+        for Punched {
+            app,
+            volume,
+            places,
+        } in punched
+        {
+            let key = volume_key(*app, *volume);
+            let Some(mut row) = self.rows.get::<VolumeRow>(VOLUMES, &key)? else {
+                continue;
+            };
+            for offset in places {
+                let key = place_key(*volume, *offset);
+                let place: Option<PlaceRow> = self.rows.get(PLACES, &key)?;
+                let is_dead = |place: &PlaceRow| place.state == PlaceState::Dead;
+                let Some(mut place) = place.filter(is_dead) else {
+                    continue;
+                };
+                place.state = PlaceState::Punched;
+                row.dead -= row.dead.min(place.len);
+                self.discharge(*app, place.day, place.len)?;
+                self.rows.put(PLACES, key, &place)?;
+            }
+            self.rows.put(VOLUMES, key, &row)?;
+        }
+        Ok(())
+    }
+
+    /// Takes volumes up again that hold dead records since a crash or since their filesystem refused.
+    ///
+    /// # Errors
+    ///
+    /// What the tables report.
+    pub fn revisit(&mut self, engine: &dyn Engine) -> Result<()> {
+        for key in Overlay::new(engine).keys(VOLUMES, b"")? {
+            let row: Option<VolumeRow> = self.rows.get(VOLUMES, &key)?;
+            if row.is_some_and(|row| row.dead > 0 || row.sealed && row.live == 0) {
+                self.touched.insert((app_of(&key), number_at(&key, 4)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the rows of a deleted app, at most a portion; true if there are more. Its volumes go with them; without
+    /// its directory, which only the app's key tells, the next opening sweeps them.
+    ///
+    /// # Errors
+    ///
+    /// What the tables report; drop the change then.
+    pub fn forget_app(
+        &mut self,
+        engine: &dyn Engine,
+        app: AppId,
+        app_dir: Option<&Path>,
+    ) -> Result<bool> {
+        self.volumes.forget(app);
+        let mut left = PORTION * 8;
+        let prefix = app_key(app, b"");
+        for table in [ATTACHMENTS, CONTENTS, REFERENCES, DUE, BLOB_USAGE] {
+            left = self.delete_some(engine, table, &prefix, left)?;
+        }
+        for key in Overlay::new(engine).keys(VOLUMES, &prefix)? {
+            if left == 0 {
+                break;
+            }
+            left = self.delete_some(engine, PLACES, &number_at(&key, 4).to_be_bytes(), left)?;
+            if left == 0 {
+                break;
+            }
+            left -= 1;
+            if let (Some(dir), Some(row)) = (app_dir, self.rows.get::<VolumeRow>(VOLUMES, &key)?) {
+                let (shard, number) = (self.volumes.shard, number_at(&key, 4));
+                let path = volume_path(dir, row.bucket, shard, number, row.solo);
+                self.after.unlink.push(path);
+            }
+            self.rows.delete(VOLUMES, key);
+        }
+        Ok(left == 0)
+    }
+
+    fn delete_some(
+        &mut self,
+        engine: &dyn Engine,
+        table: tidestore_kv::Table,
+        prefix: &[u8],
+        left: usize,
+    ) -> Result<usize> {
+        let (start, end) = tidestore_kv::prefix_range(prefix);
+        let range = Range {
+            start,
+            end,
+            reverse: false,
+            limit: left,
+        };
+        let page = engine.range(table, range)?;
+        let left = left - page.len().min(left);
+        for (key, _) in page {
+            self.rows.delete(table, key);
+        }
+        Ok(left)
+    }
+}
+
+/// The first app at or behind a key that has attachments which will end.
+fn next_app(engine: &dyn Engine, from: &[u8]) -> Result<Option<AppId>> {
+    let range = Range {
+        start: Bound::Included(from.to_vec()),
+        end: Bound::Unbounded,
+        reverse: false,
+        limit: 1,
+    };
+    let page = engine.range(DUE, range)?;
+    Ok(page.first().map(|(key, _)| app_of(key)))
+}
+
+/// Apps that have volumes.
+///
+/// # Errors
+///
+/// What the tables report.
+pub fn apps_with_volumes(engine: &dyn Engine) -> Result<BTreeSet<AppId>> {
+    let mut apps = BTreeSet::new();
+    for table in [VOLUMES, ATTACHMENTS] {
+        apps.extend(
+            Overlay::new(engine)
+                .keys(table, b"")?
+                .iter()
+                .map(|key| app_of(key)),
+        );
+    }
+    Ok(apps)
+}
+
+impl Volumes {
+    /// Does to files what a logged change says: keeps what it named, unlinks what it dropped, punches out what is dead.
+    /// What comes back is to be noted with [`Change::punched`].
+    ///
+    /// # Errors
+    ///
+    /// What the disk reports. The change stands; what is left is done by a later pass.
+    pub fn settle(
+        &mut self,
+        engine: &dyn Engine,
+        apps: &dyn Apps,
+        after: After,
+    ) -> Result<Vec<Punched>> {
+        self.committed();
+        for file in after.solos {
+            file.keep();
+        }
+        for (app, bucket, number) in after.ended {
+            self.close(app, bucket, number);
+        }
+        self.unlink(&after.unlink)?;
+        let mut punched = Vec::new();
+        for (app, number) in after.punch {
+            punched.extend(self.punch(engine, apps, app, number)?);
+        }
+        Ok(punched)
+    }
+
+    /// The change could not be logged. `unlogged` says that this is sure; otherwise every file stays for the next
+    /// opening to decide.
+    pub fn abandon(&mut self, engine: &dyn Engine, after: After, unlogged: bool) {
+        if unlogged {
+            self.aborted(engine);
+        } else {
+            after
+                .solos
+                .into_iter()
+                .for_each(crate::intake::SoloFile::keep);
+        }
+    }
+
+    /// Unlinks volumes that a change will drop, before it is logged: on a full disk that makes the room for the log.
+    ///
+    /// # Errors
+    ///
+    /// What the disk reports.
+    pub fn make_room(&self, after: &After) -> Result<()> {
+        self.unlink(&after.unlink)
+    }
+
+    fn unlink(&self, paths: &[std::path::PathBuf]) -> Result<()> {
+        for path in paths {
+            self.files.forget(path);
+            match self.site.disk.remove_file(path) {
+                Err(error) if error.kind() != DiskErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+            if let Some(dir) = path.parent() {
+                // Fails while the bucket holds files, which is as it should be.
+                let _ = self.site.disk.remove_dir(dir);
+            }
+        }
+        Ok(())
+    }
+
+    /// Punches the dead records out of a volume, durably.
+    fn punch(
+        &self,
+        engine: &dyn Engine,
+        apps: &dyn Apps,
+        app: AppId,
+        number: u64,
+    ) -> Result<Option<Punched>> {
+        let key = volume_key(app, number);
+        let (Some(row), Some(dir)) = (engine.get(VOLUMES, &key)?, apps.dir(app)) else {
+            return Ok(None);
+        };
+        let row: VolumeRow = decode_row(VOLUMES, &key, &row)?;
+        let path = volume_path(&dir, row.bucket, self.shard, number, row.solo);
+        let file = match self.site.disk.open(&path, OpenMode::Write) {
+            Err(error) if error.kind() == DiskErrorKind::NotFound => return Ok(None),
+            result => result?,
+        };
+        let mut places = Vec::new();
+        for key in Overlay::new(engine).keys(PLACES, &number.to_be_bytes())? {
+            let Some(place) = engine.get(PLACES, &key)? else {
+                continue;
+            };
+            let place: PlaceRow = decode_row(PLACES, &key, &place)?;
+            if place.state != PlaceState::Dead {
+                continue;
+            }
+            let offset = number_at(&key, 8);
+            if !file.punch(offset, place.len)? {
+                return Ok(None);
+            }
+            places.push(offset);
+        }
+        file.sync_data()?;
+        let volume = number;
+        Ok(Some(Punched {
+            app,
+            volume,
+            places,
+        }))
+    }
+}

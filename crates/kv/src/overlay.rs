@@ -1,0 +1,213 @@
+//! Changes in the making: rows as they will be, before anything is written.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use crate::codec::{self, Malformed};
+use crate::{Batch, Engine, Error, ErrorKind, Range, Result, Table, prefix_range};
+
+/// Reads through to the tables, except for what it has changed itself.
+///
+/// What is decided about several rows, one after the other, sees what was decided before; all of it becomes one
+/// [`Batch`] or is dropped. The tables must not change meanwhile.
+#[derive(Debug)]
+pub struct Overlay<'a> {
+    engine: &'a dyn Engine,
+    changes: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+}
+
+impl<'a> Overlay<'a> {
+    /// Starts without changes.
+    pub fn new(engine: &'a dyn Engine) -> Self {
+        Self {
+            engine,
+            changes: BTreeMap::new(),
+        }
+    }
+
+    /// Reads a row as it will be.
+    ///
+    /// # Errors
+    ///
+    /// What the engine reports; [`ErrorKind::Corruption`] if the row is no such value.
+    pub fn get<T: bincode::Decode<()>>(&self, table: Table, key: &[u8]) -> Result<Option<T>> {
+        let value = match self.changes.get(&(table, key.to_vec())) {
+            Some(changed) => changed.clone(),
+            None => self.engine.get(table, key)?,
+        };
+        value
+            .map(|value| decode_row(table, key, &value))
+            .transpose()
+    }
+
+    /// Sets a row.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`] if the value is too large to be encoded.
+    pub fn put<T: bincode::Encode>(
+        &mut self,
+        table: Table,
+        key: impl Into<Vec<u8>>,
+        row: &T,
+    ) -> Result<()> {
+        let value = codec::encode(row)
+            .map_err(|error| Error::new(ErrorKind::Unsupported, error.to_string()))?;
+        self.changes.insert((table, key.into()), Some(value));
+        Ok(())
+    }
+
+    /// Removes a row; one that is not there is fine.
+    pub fn delete(&mut self, table: Table, key: impl Into<Vec<u8>>) {
+        self.changes.insert((table, key.into()), None);
+    }
+
+    /// All keys that begin with a prefix, in order. Costs memory for all of them.
+    ///
+    /// # Errors
+    ///
+    /// What the engine reports.
+    pub fn keys(&self, table: Table, prefix: &[u8]) -> Result<Vec<Vec<u8>>> {
+        let (mut start, end) = prefix_range(prefix);
+        let mut keys: BTreeMap<Vec<u8>, bool> = BTreeMap::new();
+        loop {
+            let range = Range {
+                start,
+                end: end.clone(),
+                reverse: false,
+                limit: PAGE,
+            };
+            let page = self.engine.range(table, range)?;
+            let Some((last, _)) = page.last() else { break };
+            start = Bound::Excluded(last.clone());
+            keys.extend(page.into_iter().map(|(key, _)| (key, true)));
+        }
+        for (key, value) in self.changes_below(table, prefix) {
+            keys.insert(key.clone(), value.is_some());
+        }
+        let present = keys.into_iter().filter(|(_, present)| *present);
+        Ok(present.map(|(key, _)| key).collect())
+    }
+
+    /// The last key that begins with a prefix.
+    ///
+    /// # Errors
+    ///
+    /// What the engine reports.
+    pub fn last_key(&self, table: Table, prefix: &[u8]) -> Result<Option<Vec<u8>>> {
+        let put = self
+            .changes_below(table, prefix)
+            .filter(|(_, value)| value.is_some());
+        let put = put.last().map(|(key, _)| key.clone());
+        let (start, mut end) = prefix_range(prefix);
+        loop {
+            let range = Range {
+                start: start.clone(),
+                end,
+                reverse: true,
+                limit: 16,
+            };
+            let page = self.engine.range(table, range)?;
+            let Some((lowest, _)) = page.last() else {
+                return Ok(put);
+            };
+            end = Bound::Excluded(lowest.clone());
+            let is_there = |key: &Vec<u8>| !self.changes.contains_key(&(table, key.clone()));
+            let kept = page.into_iter().map(|(key, _)| key).find(is_there);
+            if kept.is_some() {
+                return Ok(kept.max(put));
+            }
+        }
+    }
+
+    fn changes_below<'b>(
+        &'b self,
+        table: Table,
+        prefix: &'b [u8],
+    ) -> impl Iterator<Item = (&'b Vec<u8>, &'b Option<Vec<u8>>)> {
+        self.changes
+            .range((table, prefix.to_vec())..)
+            .take_while(move |((t, key), _)| *t == table && key.starts_with(prefix))
+            .map(|((_, key), value)| (key, value))
+    }
+
+    /// How many rows have changed.
+    pub fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Whether nothing has changed.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// The changes as one batch, in the order of tables and keys.
+    pub fn into_batch(self) -> Batch {
+        let mut batch = Batch::new();
+        for ((table, key), value) in self.changes {
+            match value {
+                Some(value) => batch.put(table, key, value),
+                None => batch.delete(table, key),
+            }
+        }
+        batch
+    }
+}
+
+/// Rows read at a time.
+const PAGE: usize = 1_024;
+
+/// Decodes a row, and says which it is if it cannot be.
+///
+/// # Errors
+///
+/// [`ErrorKind::Corruption`] if the bytes are no such value.
+pub fn decode_row<T: bincode::Decode<()>>(table: Table, key: &[u8], value: &[u8]) -> Result<T> {
+    codec::decode(value).map_err(|Malformed(detail)| {
+        let key = key.escape_ascii();
+        let text = format!("the row {key} of table {table} is damaged: {detail}");
+        Error::new(ErrorKind::Corruption, text)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use tidestore_disk::{Disk, SimDisk};
+
+    use super::*;
+    use crate::{EngineKind, open};
+
+    const T: Table = Table(1);
+
+    #[test]
+    fn changes_are_seen_before_they_are_written_and_not_by_others() {
+        let disk: Arc<dyn Disk> = Arc::new(SimDisk::new());
+        let engine = open(EngineKind::Memory, &disk, Path::new("t")).unwrap();
+        let mut first = Overlay::new(&*engine);
+        for n in 0..5_u64 {
+            first.put(T, [b'a', n.to_be_bytes()[7]], &n).unwrap();
+        }
+        assert_eq!(engine.get(T, b"a\x01").unwrap(), None);
+        engine.write(first.into_batch()).unwrap();
+
+        let mut second = Overlay::new(&*engine);
+        second.delete(T, *b"a\x04");
+        second.delete(T, *b"a\x01");
+        second.put(T, *b"a\x02", &20_u64).unwrap();
+        second.put(T, *b"b\x09", &9_u64).unwrap();
+        assert_eq!(second.get::<u64>(T, b"a\x01").unwrap(), None);
+        assert_eq!(second.get::<u64>(T, b"a\x02").unwrap(), Some(20));
+        assert_eq!(second.get::<u64>(T, b"a\x03").unwrap(), Some(3));
+        let keys = second.keys(T, b"a").unwrap();
+        assert_eq!(keys, [*b"a\x00", *b"a\x02", *b"a\x03"]);
+        assert_eq!(second.last_key(T, b"a").unwrap().unwrap(), *b"a\x03");
+        assert_eq!(second.last_key(T, b"b").unwrap().unwrap(), *b"b\x09");
+        assert_eq!(second.last_key(T, b"c").unwrap(), None);
+        second.put(T, *b"a\x07", &7_u64).unwrap();
+        assert_eq!(second.last_key(T, b"a").unwrap().unwrap(), *b"a\x07");
+        assert_eq!(second.into_batch().len(), 5);
+    }
+}

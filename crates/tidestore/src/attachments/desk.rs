@@ -1,0 +1,202 @@
+//! Where requests for attachments of a shard wait, and which attachments must not be removed just now.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+use tidestore_blobs::{Attachment, Collected, Prepared, Reference, id};
+use tidestore_disk::Millis;
+use tidestore_messages::{AppId, MessageId};
+use tidestore_plan::AttachmentId;
+use tokio::sync::oneshot;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::queue::Queue;
+
+/// A message that refers to an attachment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mention {
+    pub(crate) app: AppId,
+    pub(crate) attachment: AttachmentId,
+    pub(crate) message: MessageId,
+}
+
+/// What a desk is asked to do.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Make a content that has come in an attachment.
+    Put(Box<Prepared>, oneshot::Sender<Result<Attachment>>),
+    /// Change what refers to an attachment, or delete it.
+    Edit(Edit, oneshot::Sender<Result<()>>),
+    /// Note the references of durable messages.
+    Note(Note),
+    /// Remove what is over at a time.
+    Collect(Millis, oneshot::Sender<Result<Collected>>),
+    /// Remove all rows of an app that was deleted.
+    Forget(
+        AppId,
+        Option<std::path::PathBuf>,
+        oneshot::Sender<Result<()>>,
+    ),
+    /// Compare rows and counters with each other, while nothing changes.
+    Recount(oneshot::Sender<Result<tidestore_blobs::Recount>>),
+    /// Answer when the references that a shard handed over before are durable, or why they are not.
+    Barrier(u16, oneshot::Sender<Result<()>>),
+}
+
+/// References of durable messages of one shard.
+#[derive(Clone, Debug)]
+pub(crate) struct Note {
+    /// The shard of the messages.
+    pub(crate) source: u16,
+    /// All of its messages that refer to attachments of this desk, up to this position of its log, were handed over.
+    pub(crate) position: u64,
+    pub(crate) mentions: Vec<Mention>,
+}
+
+impl Note {
+    /// Whether it refers to an attachment.
+    pub(crate) fn names(&self, app: AppId, attachment: AttachmentId) -> bool {
+        let mut mentions = self.mentions.iter();
+        mentions.any(|mention| (mention.app, mention.attachment) == (app, attachment))
+    }
+}
+
+/// A change of one attachment.
+#[derive(Clone, Debug)]
+pub(crate) struct Edit {
+    pub(crate) app: AppId,
+    pub(crate) attachment: AttachmentId,
+    pub(crate) what: EditKind,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum EditKind {
+    Refer(Reference),
+    Unrefer(Reference),
+    Delete,
+}
+
+/// The desk of one shard.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) queue: Queue<Request>,
+    holds: Mutex<HashMap<(AppId, AttachmentId), u32>>,
+    /// Shards that have handed over references since their last barrier.
+    unnoted: Mutex<HashSet<u16>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The desks of all shards, by number.
+pub(crate) type Desks = Arc<[Arc<Desk>]>;
+
+impl Desk {
+    pub(crate) fn new(depth: usize) -> Self {
+        Self {
+            queue: Queue::new(depth),
+            holds: Mutex::default(),
+            unnoted: Mutex::default(),
+            thread: Mutex::default(),
+        }
+    }
+
+    /// Asks for a caller, who waits for his turn.
+    pub(crate) async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T>>) -> Request,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.queue
+            .push(request(reply))
+            .await
+            .map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// Asks from a thread of the store itself.
+    pub(crate) fn ask_own<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T>>) -> Request,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.push_own(request(reply)).map_err(|_| closed())?;
+        answer.blocking_recv().map_err(|_| closed())?
+    }
+
+    /// Hands over references, without waiting. A closed desk needs none: the log still holds them.
+    pub(crate) fn note(&self, source: u16, position: u64, mentions: Vec<Mention>) {
+        self.unnoted.lock().insert(source);
+        drop(self.queue.push_own(Request::Note(Note {
+            source,
+            position,
+            mentions,
+        })));
+    }
+
+    /// Waits until the references that a shard has handed over are durable. Costs nothing if it has handed over none.
+    pub(crate) fn barrier(&self, source: u16) -> Result<()> {
+        if !self.unnoted.lock().remove(&source) {
+            return Ok(());
+        }
+        let done = self.ask_own(|reply| Request::Barrier(source, reply));
+        if done.is_err() {
+            self.unnoted.lock().insert(source);
+        }
+        done
+    }
+
+    /// Keeps an attachment from being removed while a message that refers to it is being appended.
+    pub(crate) fn hold(self: &Arc<Self>, app: AppId, attachment: AttachmentId) -> Hold {
+        *self.holds.lock().entry((app, attachment)).or_default() += 1;
+        Hold {
+            desk: Arc::clone(self),
+            what: (app, attachment),
+        }
+    }
+
+    pub(crate) fn is_held(&self, app: AppId, attachment: AttachmentId) -> bool {
+        self.holds.lock().contains_key(&(app, attachment))
+    }
+
+    pub(crate) fn keep_thread(&self, thread: JoinHandle<()>) {
+        *self.thread.lock() = Some(thread);
+    }
+
+    /// Lets the clerk finish what waits and ends it.
+    pub(crate) fn stop(&self) {
+        self.queue.close();
+        if let Some(thread) = self.thread.lock().take() {
+            // A clerk that panicked has poisoned its shard when it went.
+            drop(thread.join());
+        }
+    }
+}
+
+/// The desk of an attachment, as its id says; none for an id that names no shard of this store.
+pub(crate) fn desk_of(desks: &Desks, attachment: AttachmentId) -> Option<&Arc<Desk>> {
+    desks.get(usize::from(id::shard(attachment)))
+}
+
+/// An attachment that is not removed before this is dropped.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    desk: Arc<Desk>,
+    what: (AppId, AttachmentId),
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut holds = self.desk.holds.lock();
+        if let Some(count) = holds.get_mut(&self.what) {
+            *count -= 1;
+            if *count == 0 {
+                holds.remove(&self.what);
+            }
+        }
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the store is closed")
+}

@@ -1,0 +1,196 @@
+//! An upload: bytes pushed in by a server, or pulled from a stream.
+
+use std::sync::Arc;
+
+use tidestore_blobs::{Attachment, Destination, Intake, NewAttachment, Site, Tally};
+use tidestore_disk::Millis;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::task::JoinHandle;
+
+use crate::app::App;
+use crate::attachments::desk::Request;
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::blocking;
+
+/// So many bytes are gathered before a thread that may block takes them over. While it hashes and writes them, the
+/// next ones are gathered; so an upload holds a few of these, whatever its size.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// An attachment on its way into the store.
+///
+/// Nothing of it exists before [`finish`](Self::finish) has returned: dropping it, an error, or a crash leaves nothing.
+#[derive(Debug)]
+pub struct Upload {
+    app: App,
+    tally: Tally,
+    gathered: Vec<u8>,
+    intake: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Idle(Box<Intake>),
+    /// Takes a piece in; gives the emptied buffer back.
+    Busy(JoinHandle<(Box<Intake>, Vec<u8>, Result<()>)>),
+    Failed,
+}
+
+impl App {
+    /// Begins an upload whose bytes are pushed in.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Limit`]: more than 10 MB are announced.
+    /// - [`ErrorKind::Argument`]: a file name of over 4,096 characters, or a media type that is none.
+    /// - [`ErrorKind::UnknownApp`]: the app was deleted.
+    pub fn upload(&self, new: NewAttachment) -> Result<Upload> {
+        let inner = &self.store().inner;
+        let times = inner.guard.times();
+        let now: Millis = times.now.max(times.trusted);
+        let gone = || crate::store::unknown_app(self.key());
+        let apps: &dyn tidestore_blobs::Apps = &*inner.registry;
+        let to = Destination {
+            app: self.id(),
+            app_dir: apps.dir(self.id()).ok_or_else(gone)?,
+            bucket: apps.bucket(self.id(), now),
+            shared_max: inner.options.shared_attachment_bytes,
+        };
+        let tally = Tally::new(new.length);
+        let intake = Intake::new(Site::new(&inner.env, inner.file.id), to, new)?;
+        Ok(Upload {
+            app: self.clone(),
+            tally,
+            gathered: Vec::new(),
+            intake: State::Idle(Box::new(intake)),
+        })
+    }
+
+    /// Stores everything that a stream yields as an attachment. When this returns it is durable.
+    ///
+    /// Of a stream that is too long, at most one byte beyond the limit is read.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Limit`]: the stream has more than 10 MB.
+    /// - [`ErrorKind::Length`]: it has not the length that was announced.
+    /// - [`ErrorKind::Source`]: reading it failed.
+    /// - [`ErrorKind::Full`], [`ErrorKind::Poisoned`], [`ErrorKind::Io`]: the disk failed.
+    /// - Those of [`upload`](Self::upload).
+    ///
+    /// In each case nothing of it stays.
+    pub async fn put_attachment(
+        &self,
+        new: NewAttachment,
+        mut source: impl AsyncRead + Unpin,
+    ) -> Result<Attachment> {
+        let mut upload = self.upload(new)?;
+        loop {
+            let room = PIECE_BYTES - upload.gathered.len();
+            let most = upload.tally.room().min(room as u64);
+            let before = upload.gathered.len();
+            upload.reserve();
+            let read = (&mut source)
+                .take(most)
+                .read_buf(&mut upload.gathered)
+                .await;
+            let read = read.map_err(|error| {
+                Error::new(
+                    ErrorKind::Source,
+                    format!("reading the upload failed: {error}"),
+                )
+                .with_source(error)
+            })?;
+            if read == 0 {
+                return upload.finish().await;
+            }
+            if let Err(error) = upload.tally.take(read) {
+                upload.gathered.truncate(before);
+                return Err(error.into());
+            }
+            upload.pass_on().await?;
+        }
+    }
+}
+
+impl Upload {
+    /// Takes more bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`App::put_attachment`]; the upload is over then.
+    pub async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        self.tally.take(bytes.len())?;
+        while !bytes.is_empty() {
+            let room = PIECE_BYTES - self.gathered.len();
+            let (piece, rest) = bytes.split_at(room.min(bytes.len()));
+            self.gathered.extend_from_slice(piece);
+            bytes = rest;
+            self.pass_on().await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the upload and makes it an attachment. When this returns it is durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`App::put_attachment`].
+    pub async fn finish(mut self) -> Result<Attachment> {
+        self.tally.end()?;
+        let (mut intake, _) = self.idle().await?;
+        let gathered = std::mem::take(&mut self.gathered);
+        let shards = Arc::clone(&self.app.store().inner.shards);
+        let app = self.app.id();
+        let prepared = blocking(move || {
+            intake.push(&gathered)?;
+            let home = |hash: &[u8; 32]| shards.of_content(app, hash).number;
+            Ok(intake.finish(home)?)
+        })
+        .await?;
+        let shards = &self.app.store().inner.shards;
+        let desk = shards.of_content(app, prepared.hash()).desk();
+        desk.ask(|reply| Request::Put(Box::new(prepared), reply))
+            .await
+    }
+
+    /// Room for a piece, taken once there is reason to believe that it will be filled.
+    fn reserve(&mut self) {
+        let len = self.gathered.len();
+        if self.gathered.capacity() - len < 4 << 10 {
+            let more = (len.max(16 << 10)).min(PIECE_BYTES - len);
+            self.gathered.reserve_exact(more);
+        }
+    }
+
+    /// Hands a full piece to a thread that may block.
+    async fn pass_on(&mut self) -> Result<()> {
+        if self.gathered.len() < PIECE_BYTES {
+            return Ok(());
+        }
+        let (mut intake, buffer) = self.idle().await?;
+        let mut piece = std::mem::replace(&mut self.gathered, buffer);
+        self.intake = State::Busy(tokio::task::spawn_blocking(move || {
+            let done = intake.push(&piece).map_err(Error::from);
+            piece.clear();
+            (intake, piece, done)
+        }));
+        Ok(())
+    }
+
+    /// Waits until the piece before is taken in.
+    async fn idle(&mut self) -> Result<(Box<Intake>, Vec<u8>)> {
+        match std::mem::replace(&mut self.intake, State::Failed) {
+            State::Idle(intake) => Ok((intake, Vec::new())),
+            State::Busy(work) => {
+                let (intake, buffer, done) = work.await.map_err(|error| {
+                    Error::new(ErrorKind::Closed, "the upload was cut short").with_source(error)
+                })?;
+                done.map(|()| (intake, buffer))
+            }
+            State::Failed => {
+                let text = "the upload failed before; begin a new one";
+                Err(Error::new(ErrorKind::Argument, text))
+            }
+        }
+    }
+}
