@@ -40,6 +40,10 @@ impl App {
     ///
     /// [`ErrorKind::AttachmentNotFound`], [`ErrorKind::AttachmentExpired`], or what the tables report.
     pub async fn attachment(&self, id: AttachmentId) -> Result<Attachment> {
+        if let Some(desk) = desk_of(&self.store().inner.desks, id) {
+            // So that the references of messages that were appended before are counted.
+            desk.settled().await?;
+        }
         let app = self.clone();
         blocking(move || Ok(app.find_attachment(id)?.1)).await
     }

@@ -146,6 +146,15 @@ impl Desk {
         done
     }
 
+    /// Waits until what was handed over before is noted, if there is any.
+    pub(crate) async fn settled(&self) -> Result<()> {
+        let source = self.unnoted.lock().iter().next().copied();
+        match source {
+            Some(source) => self.ask(|reply| Request::Barrier(source, reply)).await,
+            None => Ok(()),
+        }
+    }
+
     /// Keeps an attachment from being removed while a message that refers to it is being appended.
     pub(crate) fn hold(self: &Arc<Self>, app: AppId, attachment: AttachmentId) -> Hold {
         *self.holds.lock().entry((app, attachment)).or_default() += 1;

@@ -87,27 +87,23 @@ impl App {
         loop {
             let room = PIECE_BYTES - upload.gathered.len();
             let most = upload.tally.room().min(room as u64);
-            let before = upload.gathered.len();
             upload.reserve();
             let read = (&mut source)
                 .take(most)
                 .read_buf(&mut upload.gathered)
                 .await;
-            let read = read.map_err(|error| {
-                Error::new(
-                    ErrorKind::Source,
-                    format!("reading the upload failed: {error}"),
-                )
-                .with_source(error)
-            })?;
-            if read == 0 {
-                return upload.finish().await;
+            let counted = read.map_err(unreadable).and_then(|read| {
+                upload.tally.take(read)?;
+                Ok(read)
+            });
+            match counted {
+                Ok(0) => return upload.finish().await,
+                Ok(_) => upload.pass_on().await?,
+                Err(error) => {
+                    upload.give_up().await;
+                    return Err(error);
+                }
             }
-            if let Err(error) = upload.tally.take(read) {
-                upload.gathered.truncate(before);
-                return Err(error.into());
-            }
-            upload.pass_on().await?;
         }
     }
 }
@@ -119,7 +115,10 @@ impl Upload {
     ///
     /// As [`App::put_attachment`]; the upload is over then.
     pub async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
-        self.tally.take(bytes.len())?;
+        if let Err(error) = self.tally.take(bytes.len()) {
+            self.give_up().await;
+            return Err(error.into());
+        }
         while !bytes.is_empty() {
             let room = PIECE_BYTES - self.gathered.len();
             let (piece, rest) = bytes.split_at(room.min(bytes.len()));
@@ -136,7 +135,10 @@ impl Upload {
     ///
     /// As [`App::put_attachment`].
     pub async fn finish(mut self) -> Result<Attachment> {
-        self.tally.end()?;
+        if let Err(error) = self.tally.end() {
+            self.give_up().await;
+            return Err(error.into());
+        }
         let (mut intake, _) = self.idle().await?;
         let gathered = std::mem::take(&mut self.gathered);
         let shards = Arc::clone(&self.app.store().inner.shards);
@@ -151,6 +153,16 @@ impl Upload {
         let desk = shards.of_content(app, prepared.hash()).desk();
         desk.ask(|reply| Request::Put(Box::new(prepared), reply))
             .await
+    }
+
+    /// Leaves nothing behind, and waits until that is so.
+    async fn give_up(&mut self) {
+        self.gathered = Vec::new();
+        if let Ok((intake, _)) = self.idle().await {
+            // Where it may block: a file may have to be removed. Failing, it is swept at the next opening.
+            drop(tokio::task::spawn_blocking(move || drop(intake)).await);
+        }
+        self.intake = State::Failed;
     }
 
     /// Room for a piece, taken once there is reason to believe that it will be filled.
@@ -193,4 +205,9 @@ impl Upload {
             }
         }
     }
+}
+
+fn unreadable(error: std::io::Error) -> Error {
+    let text = format!("reading the upload failed: {error}");
+    Error::new(ErrorKind::Source, text).with_source(error)
 }
