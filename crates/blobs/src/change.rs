@@ -179,7 +179,7 @@ impl<'a> Change<'a> {
         app_dir: &std::path::Path,
         bucket: Span,
         mut head: RecordHead,
-        record: &mut [u8],
+        record: &mut Vec<u8>,
     ) -> Result<ContentRow> {
         let (now, bytes) = (self.now, record.len() as u64);
         let (slot, mut volume) =
@@ -200,6 +200,8 @@ impl<'a> Change<'a> {
         if let Some(place) = record.get_mut(..encoded.len()) {
             place.copy_from_slice(&encoded);
         }
+        // Whole blocks, so that the file is as long as the tables say.
+        record.resize(usize::try_from(blocks_of(bytes)).unwrap_or(record.len()), 0);
         self.volumes.write(app, bucket, slot.offset, record)?;
         self.enter(app, slot, &mut volume, bytes, head.hash)
     }

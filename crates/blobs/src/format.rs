@@ -20,7 +20,7 @@
 //! Integers are little-endian. Every checksum is seeded with store id, volume number and offset, so a valid record in
 //! the wrong place is no record. A chunk that compression does not shorten by an eighth is stored as it is.
 //!
-//! Records begin at block boundaries for two reasons: one can be punched out without touching its neighbours, and
+//! A record is padded with zeros to whole blocks. Records begin at block boundaries for two reasons: one can be punched out without touching its neighbours, and
 //! writing one never rewrites a sector of another that was acknowledged before.
 //!
 //! A large content has a volume of its own. It is written as it streams in, header and head last, so the head has a

@@ -13,7 +13,7 @@ use tidestore_plan::{AppId, Limit};
 use crate::attachment::{ContentHash, NewAttachment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
-    self, BLOCK_BYTES, CHUNK_BYTES, Chunk, RecordHead, Span, VolumeHead, head_bytes,
+    self, BLOCK_BYTES, CHUNK_BYTES, Chunk, RecordHead, Span, VolumeHead, blocks_of, head_bytes,
 };
 use crate::media;
 use crate::pack::Packer;
@@ -256,7 +256,7 @@ fn wrong_length(declared: u64, actual: u64) -> Error {
 fn shared_record(raw: &[u8], media_type: &str) -> Result<PreparedBody> {
     let mut packer = Packer::new(media_type)?;
     let room = head_bytes(raw.len().div_ceil(CHUNK_BYTES));
-    let mut record = Vec::with_capacity(room + raw.len());
+    let mut record = Vec::with_capacity(room + raw.len() + 4_096);
     record.resize(room, 0);
     let chunks = raw.chunks(CHUNK_BYTES);
     let chunks = chunks
@@ -362,6 +362,12 @@ impl Solo {
         if !partial.is_empty() {
             self.pack(&partial)?;
         }
+        let end = self.at + self.out.len() as u64;
+        let padding = blocks_of(end) - end;
+        self.out.resize(
+            self.out.len() + usize::try_from(padding).unwrap_or_default(),
+            0,
+        );
         self.write_out()?;
         let record = RecordHead {
             length: u32::try_from(length).unwrap_or(u32::MAX),
@@ -379,7 +385,7 @@ impl Solo {
         Ok(PreparedBody::Solo {
             file: self.file,
             number: self.number,
-            record: self.at - SOLO_RECORD,
+            record: end - SOLO_RECORD,
         })
     }
 }

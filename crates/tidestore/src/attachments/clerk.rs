@@ -87,6 +87,15 @@ impl Clerk {
         if requests.is_empty() && self.unnoted.is_empty() {
             return;
         }
+        if let Some(error) = self.shard.poisoned() {
+            for request in requests {
+                match request {
+                    Request::Note(note) => self.unnoted.push(note),
+                    other => refuse(other, &error),
+                }
+            }
+            return;
+        }
         let mut waiting = Vec::new();
         // In the order of their positions, those that failed before first: a mark says that all below it is noted.
         let mut notes = std::mem::take(&mut self.unnoted);
@@ -261,6 +270,15 @@ impl Clerk {
             &*self.shard.registry,
             shard,
         )?)
+    }
+}
+
+/// Answers a request that cannot be tried.
+fn refuse(request: Request, error: &Error) {
+    match request {
+        Request::Put(_, reply) => drop(reply.send(Err(error.clone()))),
+        Request::Edit(_, reply) => drop(reply.send(Err(error.clone()))),
+        _ => {}
     }
 }
 
