@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use tidestore::disk::{Clock, Disk, Fault, OpKind, Survival};
 use tidestore::plan::{AttachmentId, Plan, Terms};
-use tidestore::{App, ErrorKind, NewAttachment, Reference, Result, Store};
+use tidestore::{App, Durability, ErrorKind, NewAttachment, Reference, Result, Store};
 use tidestore_tests::{DAY, HOUR, Machine, key, old, run, text, user};
 
 /// What callers were told, and what they asked for without hearing back.
@@ -332,4 +332,50 @@ fn a_failed_flush_of_a_volume_stops_its_shard() {
             check(&after, &told, &format!("survival level {level}")).await;
         }
     });
+}
+
+/// The disk is full just when the reference is to be noted, so only the message's own log knows of it.
+#[test]
+fn references_are_made_again_from_the_log_and_noted_before_it_is_trimmed() {
+    for flushes in [false, true] {
+        let machine = machine();
+        let id = run(async {
+            let (store, app) = machine.open_app(Plan::Pro).await;
+            let mut told = Told::default();
+            let id = put(&machine, &app, &mut told, 1, 5_000).await.unwrap();
+            let mut message = text("a", "ann", "look");
+            message.attachments = vec![id];
+            app.append_with(message, Durability::Buffered)
+                .await
+                .unwrap();
+            // The flush of the message writes nothing; the reference that follows from it has no room.
+            machine.disk.fail_always(OpKind::Write, Fault::NoSpace);
+            store.sync().await.unwrap();
+            let error = app.attachment(id).await.unwrap_err();
+            assert_eq!(*error.kind(), ErrorKind::Full);
+            machine.disk.clear_faults();
+            if flushes {
+                store.flush().await.unwrap();
+            }
+            id
+        });
+        let disk = machine.disk.crash(1, Survival::NONE);
+        let after = Machine {
+            disk,
+            ..machine.clone()
+        };
+        run(async {
+            let store = after.open().await.unwrap();
+            let app = store.app(&key("acme#chat")).unwrap();
+            assert_eq!(
+                app.attachment(id).await.unwrap().messages,
+                1,
+                "flushed: {flushes}"
+            );
+            after.pass(30 * DAY);
+            store.confirm_clock();
+            assert_eq!(store.expire().await.unwrap().attachments, 0);
+            assert_eq!(read(&app, id).await.unwrap(), bytes(1, 5_000));
+        });
+    }
 }

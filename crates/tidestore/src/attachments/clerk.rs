@@ -64,12 +64,18 @@ impl Clerk {
                     together.push(request);
                 }
                 other => {
-                    self.change(std::mem::take(&mut together));
+                    self.change_if_any(std::mem::take(&mut together));
                     self.other(other);
                 }
             }
         }
-        self.change(together);
+        self.change_if_any(together);
+    }
+
+    fn change_if_any(&mut self, requests: Vec<Request>) {
+        if !requests.is_empty() {
+            self.change(requests);
+        }
     }
 
     fn other(&mut self, request: Request) {
