@@ -1,5 +1,7 @@
 //! What the benches share: a store on the real disk, filled with generated chat.
 
+pub mod attachments;
+
 use std::future::Future;
 
 use tempfile::TempDir;

@@ -3,7 +3,7 @@
 //! A [`Change`] gathers rows. What it writes to volumes is behind what the tables know, so it does not exist until the
 //! rows are in the log. The order is always the same: volumes are flushed, rows are logged, then files are given back.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tidestore_disk::{Millis, checksum};
@@ -31,6 +31,13 @@ pub struct Keeping {
     pub grace: Millis,
 }
 
+/// Where a dead record lies in its volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hole {
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+}
+
 /// Changes in the making. Drop it, and nothing has happened.
 #[derive(Debug)]
 pub struct Change<'a> {
@@ -39,8 +46,8 @@ pub struct Change<'a> {
     pub(crate) now: Millis,
     pub(crate) keeping: Keeping,
     pub(crate) after: After,
-    /// Volumes that lost a record.
-    pub(crate) touched: BTreeSet<(AppId, u64)>,
+    /// Volumes that lost records, and which.
+    pub(crate) touched: BTreeMap<(AppId, u64), Vec<Hole>>,
 }
 
 /// What is done to files once the rows are in the log.
@@ -50,8 +57,8 @@ pub struct After {
     pub(crate) solos: Vec<SoloFile>,
     /// Volumes in which nothing lives.
     pub(crate) unlink: Vec<PathBuf>,
-    /// Volumes that hold dead records.
-    pub(crate) punch: BTreeSet<(AppId, u64)>,
+    /// Dead records, by volume.
+    pub(crate) punch: Vec<(AppId, u64, PathBuf, Vec<Hole>)>,
     /// Volumes that grow no more.
     pub(crate) ended: Vec<(AppId, Span, u64)>,
 }
@@ -77,7 +84,7 @@ impl<'a> Change<'a> {
             now,
             keeping,
             after: After::default(),
-            touched: BTreeSet::new(),
+            touched: BTreeMap::new(),
         }
     }
 
@@ -416,7 +423,11 @@ impl<'a> Change<'a> {
             volume.dead += place.len;
             self.rows.put(PLACES, key, &place)?;
             self.rows.put(VOLUMES, volume_key, &volume)?;
-            self.touched.insert((app, content.volume));
+            let holes = self.touched.entry((app, content.volume)).or_default();
+            holes.push(Hole {
+                offset: content.offset,
+                len: place.len,
+            });
         }
         Ok(())
     }

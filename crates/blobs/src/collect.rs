@@ -10,10 +10,10 @@ use std::ops::Bound;
 use std::path::Path;
 
 use tidestore_disk::{ErrorKind as DiskErrorKind, Millis, OpenMode};
-use tidestore_kv::{Engine, Overlay, Range, decode_row};
+use tidestore_kv::{Engine, Overlay, Range};
 use tidestore_plan::{AppId, AttachmentId};
 
-use crate::change::{After, Change};
+use crate::change::{After, Change, Hole};
 use crate::content::{Content, Location};
 use crate::error::{ErrorKind, Result};
 use crate::format::{BLOCK_BYTES, CHUNK_BYTES, Chunk, RecordHead, head_bytes};
@@ -105,7 +105,7 @@ impl Change<'_> {
         if let Some(mut row) = self.rows.get::<VolumeRow>(VOLUMES, &key)? {
             row.sealed = true;
             self.rows.put(VOLUMES, key, &row)?;
-            self.touched.insert((app, number));
+            self.touched.entry((app, number)).or_default();
         }
         Ok(())
     }
@@ -179,7 +179,7 @@ impl Change<'_> {
     ///
     /// What tables and disk report; drop the change then.
     pub fn settle_volumes(&mut self, apps: &dyn Apps, found: &mut Collected) -> Result<()> {
-        for (app, number) in std::mem::take(&mut self.touched) {
+        for ((app, number), holes) in std::mem::take(&mut self.touched) {
             let key = volume_key(app, number);
             let Some(row) = self.rows.get::<VolumeRow>(VOLUMES, &key)? else {
                 continue;
@@ -197,19 +197,33 @@ impl Change<'_> {
                     }
                     Err(error) if *error.kind() == ErrorKind::Corruption => {
                         found.damaged.push(error.to_string());
-                        self.after.punch.insert((app, number));
+                        self.plan_holes(app, number, &dir, &row, holes);
                     }
                     // Carrying needs space; punching gives some.
                     Err(error) if *error.kind() == ErrorKind::Full => {
-                        self.after.punch.insert((app, number));
+                        self.plan_holes(app, number, &dir, &row, holes);
                     }
                     Err(error) => return Err(error),
                 }
-            } else if row.dead > 0 {
-                self.after.punch.insert((app, number));
+            } else {
+                self.plan_holes(app, number, &dir, &row, holes);
             }
         }
         Ok(())
+    }
+
+    fn plan_holes(
+        &mut self,
+        app: AppId,
+        number: u64,
+        dir: &Path,
+        row: &VolumeRow,
+        holes: Vec<Hole>,
+    ) {
+        if !holes.is_empty() {
+            let path = volume_path(dir, row.bucket, self.volumes.shard, number, row.solo);
+            self.after.punch.push((app, number, path, holes));
+        }
     }
 
     /// Forgets a volume in which nothing lives; its file goes once that is logged.
@@ -348,10 +362,25 @@ impl Change<'_> {
         for key in Overlay::new(engine).keys(VOLUMES, b"")? {
             let row: Option<VolumeRow> = self.rows.get(VOLUMES, &key)?;
             if row.is_some_and(|row| row.dead > 0 || row.sealed && row.live == 0) {
-                self.touched.insert((app_of(&key), number_at(&key, 4)));
+                let number = number_at(&key, 4);
+                let holes = self.dead_places(number)?;
+                self.touched.insert((app_of(&key), number), holes);
             }
         }
         Ok(())
+    }
+
+    fn dead_places(&self, number: u64) -> Result<Vec<Hole>> {
+        let mut holes = Vec::new();
+        for key in self.rows.keys(PLACES, &number.to_be_bytes())? {
+            let place: Option<PlaceRow> = self.rows.get(PLACES, &key)?;
+            let dead = place.filter(|place| place.state == PlaceState::Dead);
+            holes.extend(dead.map(|place| Hole {
+                offset: number_at(&key, 8),
+                len: place.len,
+            }));
+        }
+        Ok(holes)
     }
 
     /// Removes the rows of a deleted app, at most a portion; true if there are more. Its volumes go with them; without
@@ -451,12 +480,7 @@ impl Volumes {
     /// # Errors
     ///
     /// What the disk reports. The change stands; what is left is done by a later pass.
-    pub fn settle(
-        &mut self,
-        engine: &dyn Engine,
-        apps: &dyn Apps,
-        after: After,
-    ) -> Result<Vec<Punched>> {
+    pub fn settle(&mut self, after: After) -> Result<Vec<Punched>> {
         self.committed();
         for file in after.solos {
             file.keep();
@@ -466,8 +490,15 @@ impl Volumes {
         }
         self.unlink(&after.unlink)?;
         let mut punched = Vec::new();
-        for (app, number) in after.punch {
-            punched.extend(self.punch(engine, apps, app, number)?);
+        for (app, volume, path, holes) in after.punch {
+            if self.punch(&path, &holes)? {
+                let places = holes.iter().map(|hole| hole.offset).collect();
+                punched.push(Punched {
+                    app,
+                    volume,
+                    places,
+                });
+            }
         }
         Ok(punched)
     }
@@ -509,45 +540,18 @@ impl Volumes {
         Ok(())
     }
 
-    /// Punches the dead records out of a volume, durably.
-    fn punch(
-        &self,
-        engine: &dyn Engine,
-        apps: &dyn Apps,
-        app: AppId,
-        number: u64,
-    ) -> Result<Option<Punched>> {
-        let key = volume_key(app, number);
-        let (Some(row), Some(dir)) = (engine.get(VOLUMES, &key)?, apps.dir(app)) else {
-            return Ok(None);
-        };
-        let row: VolumeRow = decode_row(VOLUMES, &key, &row)?;
-        let path = volume_path(&dir, row.bucket, self.shard, number, row.solo);
-        let file = match self.site.disk.open(&path, OpenMode::Write) {
-            Err(error) if error.kind() == DiskErrorKind::NotFound => return Ok(None),
+    /// Punches dead records out of a volume, durably. False if the filesystem cannot, or the file is not there.
+    fn punch(&self, path: &Path, holes: &[Hole]) -> Result<bool> {
+        let file = match self.site.disk.open(path, OpenMode::Write) {
+            Err(error) if error.kind() == DiskErrorKind::NotFound => return Ok(false),
             result => result?,
         };
-        let mut places = Vec::new();
-        for key in Overlay::new(engine).keys(PLACES, &number.to_be_bytes())? {
-            let Some(place) = engine.get(PLACES, &key)? else {
-                continue;
-            };
-            let place: PlaceRow = decode_row(PLACES, &key, &place)?;
-            if place.state != PlaceState::Dead {
-                continue;
+        for hole in holes {
+            if !file.punch(hole.offset, hole.len)? {
+                return Ok(false);
             }
-            let offset = number_at(&key, 8);
-            if !file.punch(offset, place.len)? {
-                return Ok(None);
-            }
-            places.push(offset);
         }
         file.sync_data()?;
-        let volume = number;
-        Ok(Some(Punched {
-            app,
-            volume,
-            places,
-        }))
+        Ok(true)
     }
 }

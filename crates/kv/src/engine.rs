@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tidestore_disk::Disk;
 
+use crate::write_back::WriteBack;
 use crate::{Batch, Error, ErrorKind, MemoryEngine, Result, SledEngine};
 
 /// Ordered tables of byte strings, changed by atomic batches.
@@ -159,6 +160,8 @@ impl FromStr for EngineKind {
 
 /// Opens the tables in a directory of a disk, creating both if they are missing.
 ///
+/// What is written waits in memory, at most 32 MiB of it, until a flush: the caller has it in a log.
+///
 /// The caller holds the lock of the store: one directory must not be open twice.
 ///
 /// # Errors
@@ -168,8 +171,9 @@ impl FromStr for EngineKind {
 /// - [`ErrorKind::Corruption`]: the files are damaged; none was removed.
 /// - [`ErrorKind::Io`], [`ErrorKind::Full`]: the disk failed.
 pub fn open(kind: EngineKind, env_disk: &Arc<dyn Disk>, dir: &Path) -> Result<Arc<dyn Engine>> {
-    Ok(match kind {
+    let engine: Arc<dyn Engine> = match kind {
         EngineKind::Sled => Arc::new(SledEngine::open(env_disk, dir)?),
         EngineKind::Memory => Arc::new(MemoryEngine::open(env_disk, dir)?),
-    })
+    };
+    Ok(Arc::new(WriteBack::new(engine)))
 }

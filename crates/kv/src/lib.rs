@@ -56,6 +56,7 @@ mod error;
 mod memory;
 mod overlay;
 mod sled_engine;
+mod write_back;
 
 pub use batch::{Batch, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 pub use engine::{Engine, EngineKind, KeyValue, Range, Table, open, prefix_range};

@@ -108,6 +108,11 @@ fn flush(shard: &Shard, age: Duration) {
     if old && let Err(error) = shard.ask_own(Command::Freeze) {
         tracing::warn!(shard = shard.number, %error, "a memtable could not be frozen");
     }
+    // Changes that are no messages fill the log too.
+    let long = shard.status.lock().log_bytes > shard.log_bytes_max();
+    if long && let Err(error) = shard.flush() {
+        tracing::warn!(shard = shard.number, %error, "a long log could not be trimmed");
+    }
     if shard.view.frozen_count() > 0 {
         let flushed = shard.flush_frozen();
         if let Err(error) = &flushed {

@@ -195,16 +195,26 @@ impl Clerk {
             }
         };
         if rows.is_empty() {
-            return Ok(self.volumes.settle(engine, &*shard.registry, after)?);
+            return Ok(self.settle(after));
         }
         match self.log(shard, rows, &after) {
-            Ok(()) => Ok(self.volumes.settle(engine, &*shard.registry, after)?),
+            Ok(()) => Ok(self.settle(after)),
             Err(error) => {
                 let unlogged = shard.is_unlogged(&error);
                 self.volumes.abandon(engine, after, unlogged);
                 Err(error)
             }
         }
+    }
+
+    /// Does to files what a logged change says. The change stands whatever becomes of that: what is left is punched by
+    /// the next pass or swept by the next opening.
+    fn settle(&mut self, after: After) -> Vec<Punched> {
+        self.volumes.settle(after).unwrap_or_else(|error| {
+            tracing::warn!(shard = self.shard.number, %error, "space could not be given back");
+            self.revisited = false;
+            Vec::new()
+        })
     }
 
     /// Logs rows. On a full disk, volumes that are to go anyway make the room.

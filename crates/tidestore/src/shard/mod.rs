@@ -217,6 +217,11 @@ impl Shard {
         Ok(())
     }
 
+    /// A log is trimmed when it is longer than this: what a memtable may hold, and some files more.
+    pub(crate) fn log_bytes_max(&self) -> u64 {
+        self.options.memtable_bytes as u64 + 8 * self.options.log_file_bytes
+    }
+
     /// Time since an arbitrary start.
     pub(crate) fn monotonic(&self) -> std::time::Duration {
         self.clock.monotonic()
