@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tidestore_disk::{Millis, checksum};
-use tidestore_kv::{Batch, Engine, Overlay};
+use tidestore_kv::{Changes, Engine, Overlay};
 use tidestore_plan::{AppId, AttachmentId};
 
 use crate::attachment::{Attachment, MESSAGE, Reference};
@@ -53,8 +54,10 @@ pub struct Change<'a> {
 /// What is done to files once the rows are in the log.
 #[derive(Debug, Default)]
 pub struct After {
-    /// Files of large contents that now belong to the store.
+    /// Files of large contents, removed unless they are kept.
     pub(crate) solos: Vec<SoloFile>,
+    /// Those that are kept unless the change is surely not logged.
+    pub(crate) kept: Vec<PathBuf>,
     /// Volumes in which nothing lives.
     pub(crate) unlink: Vec<PathBuf>,
     /// Dead records, by volume.
@@ -64,6 +67,13 @@ pub struct After {
 }
 
 impl After {
+    /// Keeps the files of large contents: from the moment that the change is handed to the log, nobody may remove them
+    /// without knowing that it is not there.
+    pub fn keep_files(&mut self) {
+        let solos = std::mem::take(&mut self.solos);
+        self.kept.extend(solos.into_iter().map(SoloFile::keep));
+    }
+
     /// Volumes that are to be unlinked.
     pub fn unlinks(&self) -> &[PathBuf] {
         &self.unlink
@@ -71,15 +81,17 @@ impl After {
 }
 
 impl<'a> Change<'a> {
-    /// Starts without changes.
+    /// Starts without changes, on top of those that are being logged. On top of such, only [`put`](Self::put),
+    /// [`refer`](Self::refer) and [`note_through`](Self::note_through) are possible.
     pub fn new(
         engine: &'a dyn Engine,
+        below: Option<Arc<Changes>>,
         volumes: &'a mut Volumes,
         now: Millis,
         keeping: Keeping,
     ) -> Self {
         Self {
-            rows: Overlay::new(engine),
+            rows: Overlay::over(engine, below),
             volumes,
             now,
             keeping,
@@ -98,9 +110,9 @@ impl<'a> Change<'a> {
     /// # Errors
     ///
     /// What the disk reports about a flush. The volumes must not be written again then.
-    pub fn finish(self) -> Result<(Batch, After)> {
+    pub fn finish(self) -> Result<(Changes, After)> {
         self.volumes.sync()?;
-        Ok((self.rows.into_batch(), self.after))
+        Ok((self.rows.into_changes(), self.after))
     }
 
     /// Stores a content that has come in whole, once in its app.

@@ -17,6 +17,7 @@ use crate::change::{After, Change, Hole};
 use crate::content::{Content, Location};
 use crate::error::{ErrorKind, Result};
 use crate::format::{BLOCK_BYTES, CHUNK_BYTES, Chunk, RecordHead, head_bytes};
+use crate::intake::SoloFile;
 use crate::pack::Packer;
 use crate::site::{Apps, volume_path};
 use crate::tables::{
@@ -482,9 +483,7 @@ impl Volumes {
     /// What the disk reports. The change stands; what is left is done by a later pass.
     pub fn settle(&mut self, after: After) -> Result<Vec<Punched>> {
         self.committed();
-        for file in after.solos {
-            file.keep();
-        }
+        after.solos.into_iter().map(SoloFile::keep).for_each(drop);
         for (app, bucket, number) in after.ended {
             self.close(app, bucket, number);
         }
@@ -508,11 +507,12 @@ impl Volumes {
     pub fn abandon(&mut self, engine: &dyn Engine, after: After, unlogged: bool) {
         if unlogged {
             self.aborted(engine);
+            for path in after.kept {
+                // What cannot be removed now is swept at the next opening.
+                let _ = self.site.disk.remove_file(&path);
+            }
         } else {
-            after
-                .solos
-                .into_iter()
-                .for_each(crate::intake::SoloFile::keep);
+            after.solos.into_iter().map(SoloFile::keep).for_each(drop);
         }
     }
 

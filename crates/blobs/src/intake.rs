@@ -21,6 +21,8 @@ use crate::site::{Site, bucket_dir, volume_path};
 
 /// So many bytes go to the disk in one write.
 const WRITE_BYTES: usize = 512 << 10;
+/// A content of so many bytes is hashed and packed at once, wherever the caller is.
+const LIGHT_BYTES: usize = 32 << 10;
 /// So many bytes decide on the media type.
 const SNIFF_BYTES: usize = 8 << 10;
 
@@ -163,6 +165,15 @@ impl Intake {
             hasher: blake3::Hasher::new(),
             body: Body::Held(Vec::new()),
         })
+    }
+
+    /// Whether the upload is so small, with so many bytes more as its last, that pushing them and finishing takes some
+    /// tens of microseconds and touches no file.
+    pub fn is_light(&self, more: usize) -> bool {
+        match &self.body {
+            Body::Held(held) => held.len() + more <= self.to.shared_max.min(LIGHT_BYTES),
+            Body::Solo(_) => false,
+        }
     }
 
     /// Takes more bytes. Reads and writes files once there are more than share a volume.
@@ -418,9 +429,9 @@ impl SoloFile {
         self.path.as_deref().unwrap_or(Path::new(""))
     }
 
-    /// Leaves the file where it is.
-    pub(crate) fn keep(mut self) {
-        self.path = None;
+    /// Leaves the file where it is, and says where.
+    pub(crate) fn keep(mut self) -> PathBuf {
+        self.path.take().unwrap_or_default()
     }
 }
 

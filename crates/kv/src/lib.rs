@@ -62,5 +62,5 @@ pub use batch::{Batch, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 pub use engine::{Engine, EngineKind, KeyValue, Range, Table, open, prefix_range};
 pub use error::{Error, ErrorKind, Result};
 pub use memory::MemoryEngine;
-pub use overlay::{Overlay, decode_row};
+pub use overlay::{Changes, Overlay, batch_of, decode_row};
 pub use sled_engine::SledEngine;

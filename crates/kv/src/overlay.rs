@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use crate::codec::{self, Malformed};
 use crate::{Batch, Engine, Error, ErrorKind, Range, Result, Table, prefix_range};
@@ -13,15 +14,27 @@ use crate::{Batch, Engine, Error, ErrorKind, Range, Result, Table, prefix_range}
 #[derive(Debug)]
 pub struct Overlay<'a> {
     engine: &'a dyn Engine,
-    changes: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+    /// Changes that are on their way into the tables.
+    below: Option<Arc<Changes>>,
+    changes: Changes,
 }
+
+/// Rows as they will be; `None` is one that will be gone.
+pub type Changes = BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>;
 
 impl<'a> Overlay<'a> {
     /// Starts without changes.
     pub fn new(engine: &'a dyn Engine) -> Self {
+        Self::over(engine, None)
+    }
+
+    /// Starts on top of changes that are on their way into the tables and not there yet. Only [`get`](Self::get) sees
+    /// those: who looks through whole ranges has to wait for them.
+    pub fn over(engine: &'a dyn Engine, below: Option<Arc<Changes>>) -> Self {
         Self {
             engine,
-            changes: BTreeMap::new(),
+            below,
+            changes: Changes::new(),
         }
     }
 
@@ -31,7 +44,9 @@ impl<'a> Overlay<'a> {
     ///
     /// What the engine reports; [`ErrorKind::Corruption`] if the row is no such value.
     pub fn get<T: bincode::Decode<()>>(&self, table: Table, key: &[u8]) -> Result<Option<T>> {
-        let value = match self.changes.get(&(table, key.to_vec())) {
+        let place = (table, key.to_vec());
+        let below = || self.below.as_ref().and_then(|below| below.get(&place));
+        let value = match self.changes.get(&place).or_else(below) {
             Some(changed) => changed.clone(),
             None => self.engine.get(table, key)?,
         };
@@ -143,15 +158,25 @@ impl<'a> Overlay<'a> {
 
     /// The changes as one batch, in the order of tables and keys.
     pub fn into_batch(self) -> Batch {
-        let mut batch = Batch::new();
-        for ((table, key), value) in self.changes {
-            match value {
-                Some(value) => batch.put(table, key, value),
-                None => batch.delete(table, key),
-            }
-        }
-        batch
+        batch_of(&self.changes)
     }
+
+    /// The changes, for others to be made on top of them.
+    pub fn into_changes(self) -> Changes {
+        self.changes
+    }
+}
+
+/// Changes as one batch, in the order of tables and keys.
+pub fn batch_of(changes: &Changes) -> Batch {
+    let mut batch = Batch::new();
+    for ((table, key), value) in changes {
+        match value {
+            Some(value) => batch.put(*table, key.as_slice(), value.as_slice()),
+            None => batch.delete(*table, key.as_slice()),
+        }
+    }
+    batch
 }
 
 /// Rows read at a time.

@@ -7,7 +7,6 @@
 //!
 //! Two maps lie over the engine: rows still being gathered, and rows on their way. Readers look through both.
 
-use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,10 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use crate::batch::Op;
-use crate::{Batch, Engine, EngineKind, KeyValue, Range, Result, Table};
-
-/// Rows by table and key; `None` is a row that was deleted.
-type Rows = BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>;
+use crate::{Batch, Changes, Engine, EngineKind, KeyValue, Range, Result, Table, batch_of};
 
 /// A key and what stands under it.
 type Row<'a> = (&'a Vec<u8>, &'a Option<Vec<u8>>);
@@ -43,10 +39,10 @@ pub(crate) struct WriteBack {
 
 #[derive(Debug, Default)]
 struct Layers {
-    gathered: Rows,
+    gathered: Changes,
     bytes: usize,
     /// Rows that the engine is just getting. They are older than those that are gathered.
-    leaving: Arc<Rows>,
+    leaving: Arc<Changes>,
 }
 
 impl WriteBack {
@@ -79,13 +75,7 @@ impl WriteBack {
         if leaving.is_empty() {
             return Ok(());
         }
-        let mut batch = Batch::new();
-        for ((table, key), value) in &*leaving {
-            match value {
-                Some(value) => batch.put(*table, key.as_slice(), value.as_slice()),
-                None => batch.delete(*table, key.as_slice()),
-            }
-        }
+        let batch = batch_of(&leaving);
         self.watched(self.engine.write(batch))?;
         self.layers.write().leaving = Arc::default();
         Ok(())
@@ -228,7 +218,7 @@ fn merge(
 
 /// The rows of a layer that lie in a range, in its order.
 fn below<'a>(
-    rows: &'a Rows,
+    rows: &'a Changes,
     table: Table,
     range: &Range,
 ) -> Box<dyn Iterator<Item = Row<'a>> + 'a> {

@@ -124,7 +124,7 @@ impl Store {
             .collect();
         let mut clerks = Vec::new();
         for shard in &list {
-            forget_deleted(shard, &*shard.engine)?;
+            forget_deleted(shard)?;
             let site = Site::new(&env, file.id);
             let files = Arc::clone(&parts.files);
             let volumes = Volumes::open(site, files, shard.number, &*shard.engine, &*registry)?;

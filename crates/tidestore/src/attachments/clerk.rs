@@ -1,18 +1,21 @@
 //! The clerk: the one thread that changes the attachments of a shard.
+//!
+//! Puts go through two flushes, of a volume and of the log. The clerk does not wait for the second: while one change
+//! is being logged, the next is decided on top of it and its volumes are flushed. At most one change is under way in
+//! the log; whoever looks through whole tables waits for it first.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tidestore_blobs::{
-    After, Attachment, Change, Collected, Keeping, Prepared, Punched, Reference, Volumes, index,
-};
+use tidestore_blobs::{After, Attachment, Change, Collected, Keeping, Punched, Volumes};
 use tidestore_disk::Millis;
-use tidestore_kv::{Batch, Engine};
-use tidestore_messages::{AppId, Apps as _};
-use tidestore_plan::AttachmentId;
+use tidestore_kv::{Changes, batch_of};
+use tidestore_messages::AppId;
 use tokio::sync::oneshot;
 
-use crate::attachments::desk::{Edit, EditKind, Note, Request};
+use crate::attachments::desk::{Edit, Note, Request};
+use crate::attachments::requests::{Waiting, apply, note, put, refuse};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::millis;
 use crate::record::Event;
@@ -26,16 +29,20 @@ const DRAIN_MAX: usize = 64;
 pub(crate) struct Clerk {
     shard: Arc<Shard>,
     volumes: Volumes,
+    /// The change that is being logged.
+    under_way: Option<UnderWay>,
     /// References that could not be logged, and are tried again before anybody relies on them.
     unnoted: Vec<Note>,
     /// Whether volumes that hold dead records since a crash were taken up again.
     revisited: bool,
 }
 
-/// An answer that waits for the change to be durable.
-enum Waiting {
-    Put(oneshot::Sender<Result<Attachment>>, Result<Attachment>),
-    Edit(oneshot::Sender<Result<()>>, Result<()>),
+#[derive(Debug)]
+struct UnderWay {
+    rows: Arc<Changes>,
+    after: After,
+    notes: Vec<Note>,
+    done: oneshot::Receiver<Result<()>>,
 }
 
 impl Clerk {
@@ -43,6 +50,7 @@ impl Clerk {
         Self {
             shard,
             volumes,
+            under_way: None,
             unnoted: Vec::new(),
             revisited: false,
         }
@@ -51,157 +59,247 @@ impl Clerk {
     /// Works until the queue is closed and empty.
     pub(crate) fn run(mut self) {
         let desk = Arc::clone(self.shard.desk());
-        while let Some(drained) = desk.queue.drain(DRAIN_MAX, false, None) {
-            self.process(drained.commands);
+        loop {
+            let patience = self.under_way.is_some().then_some(Duration::ZERO);
+            match desk.queue.drain(DRAIN_MAX, false, patience) {
+                Some(drained) if drained.commands.is_empty() => drop(self.land()),
+                Some(drained) => self.process(drained.commands),
+                None => break,
+            }
         }
+        drop(self.land());
     }
 
     fn process(&mut self, requests: Vec<Request>) {
-        let mut together = Vec::new();
+        let (mut quick, mut edits) = (Vec::new(), Vec::new());
         for request in requests {
+            // Those of one sort that follow each other share a flush; those of different sorts keep their order.
             match request {
-                Request::Put(..) | Request::Edit(..) | Request::Note(_) => {
-                    together.push(request);
+                Request::Put(..) | Request::Note(_) => {
+                    self.edit_all(std::mem::take(&mut edits));
+                    quick.push(request);
+                }
+                Request::Edit(edit, reply) => {
+                    self.put_all(std::mem::take(&mut quick));
+                    edits.push((edit, reply));
                 }
                 other => {
-                    self.change_if_any(std::mem::take(&mut together));
+                    self.put_all(std::mem::take(&mut quick));
+                    self.edit_all(std::mem::take(&mut edits));
+                    drop(self.land());
                     self.other(other);
                 }
             }
         }
-        self.change_if_any(together);
+        self.put_all(quick);
+        self.edit_all(edits);
     }
 
-    fn change_if_any(&mut self, requests: Vec<Request>) {
-        if !requests.is_empty() {
-            self.change(requests);
-        }
-    }
-
+    /// What looks through tables.
     fn other(&mut self, request: Request) {
         match request {
-            Request::Put(..) | Request::Edit(..) | Request::Note(_) => {}
+            Request::Put(..) | Request::Note(_) | Request::Edit(..) => {}
             Request::Collect(now, reply) => drop(reply.send(self.collect(now))),
-            Request::Forget(app, dir, reply) => drop(reply.send(self.forget(app, dir.as_deref()))),
+            Request::Forget(app, dir, reply) => {
+                drop(reply.send(self.forget(app, dir.as_deref())));
+            }
             Request::Recount(reply) => drop(reply.send(self.recount())),
-            Request::Barrier(source, reply) => drop(reply.send(self.unnoted(source))),
+            Request::Barrier(source, reply) => drop(reply.send(self.noted(source))),
         }
     }
 
-    /// Carries out requests that may share a flush, and answers them.
-    fn change(&mut self, requests: Vec<Request>) {
-        if requests.is_empty() && self.unnoted.is_empty() {
+    /// Carries out changes of single attachments, and gives back what they free.
+    fn edit_all(&mut self, edits: Vec<(Edit, oneshot::Sender<Result<()>>)>) {
+        if edits.is_empty() {
             return;
         }
+        drop(self.land());
         if let Some(error) = self.shard.poisoned() {
-            for request in requests {
-                match request {
-                    Request::Note(note) => self.unnoted.push(note),
-                    other => refuse(other, &error),
-                }
+            for (_, reply) in edits {
+                drop(reply.send(Err(error.clone())));
             }
             return;
         }
         let mut waiting = Vec::new();
-        // In the order of their positions, those that failed before first: a mark says that all below it is noted.
-        let mut notes = std::mem::take(&mut self.unnoted);
         let done = self.commit(|change, shard| {
-            for request in requests {
-                match request {
-                    Request::Put(prepared, reply) => {
-                        let put = put(change, shard, *prepared);
-                        waiting.push(Waiting::Put(reply, put));
-                    }
-                    Request::Edit(edit, reply) => {
-                        let edited = apply(change, shard, &edit);
-                        waiting.push(Waiting::Edit(reply, edited));
-                    }
-                    Request::Note(note) => notes.push(note),
-                    _ => {}
-                }
-            }
-            for noted in &notes {
-                note(change, shard, noted)?;
+            for (edit, reply) in edits {
+                waiting.push(Waiting::new(reply, apply(change, shard, &edit)));
             }
             change.settle_volumes(&*shard.registry, &mut Collected::default())?;
             Ok(())
         });
-        if let Err(error) = &done {
-            if !notes.is_empty() {
-                tracing::warn!(shard = self.shard.number, %error, "references wait to be noted");
-            }
-            self.unnoted = notes;
-        }
         for answer in waiting {
             answer.send(done.as_ref().err());
         }
     }
 
-    /// Answers whether the references that a shard has handed over are durable.
-    fn unnoted(&mut self, source: u16) -> Result<()> {
-        self.change(Vec::new());
-        if self.unnoted.iter().all(|note| note.source != source) {
-            return Ok(());
+    /// Carries out puts and references, and hands them to the log without waiting for it.
+    fn put_all(&mut self, requests: Vec<Request>) {
+        if requests.is_empty() {
+            return;
         }
-        Err(self.shard.poisoned().unwrap_or_else(|| {
-            let text = "references to attachments could not be noted: no disk space is left";
-            Error::new(ErrorKind::Full, text)
-        }))
+        if let Some(error) = self.shard.poisoned() {
+            for request in requests {
+                self.unnoted.extend(refuse(request, &error));
+            }
+            return;
+        }
+        // In the order of their positions, those that failed before first: a mark says that all below it is noted.
+        if !self.unnoted.is_empty() {
+            drop(self.land());
+        }
+        let mut notes = std::mem::take(&mut self.unnoted);
+        let mut waiting = Vec::new();
+        let now = self.now();
+        let decided = self.decide(now, |change, shard| {
+            for request in requests {
+                match request {
+                    Request::Put(prepared, reply) => {
+                        waiting.push(Waiting::new(reply, put(change, shard, *prepared)));
+                    }
+                    Request::Note(next) => notes.push(next),
+                    _ => {}
+                }
+            }
+            notes
+                .iter()
+                .try_for_each(|noted| note(change, shard, noted))
+        });
+        // Landed after the volumes were flushed: the two flushes go on at the same time.
+        let landed = self.land();
+        match (decided, landed) {
+            (Ok((rows, after)), Ok(())) => self.launch(rows, after, notes, waiting),
+            (decided, landed) => {
+                let error = landed.err().or_else(|| decided.as_ref().err().cloned());
+                if let Ok((_, after)) = decided {
+                    // Decided on top of rows that are not there.
+                    self.abandon(after, error.as_ref());
+                }
+                self.unnoted.extend(notes);
+                for answer in waiting {
+                    answer.send(error.as_ref());
+                }
+            }
+        }
     }
 
-    /// Decides on a change, makes it durable, and then does to files what it says.
-    fn commit(&mut self, decide: impl FnOnce(&mut Change<'_>, &Shard) -> Result<()>) -> Result<()> {
+    /// Decides on a change on top of the one under way, and flushes the volumes it writes to.
+    fn decide(
+        &mut self,
+        now: Millis,
+        decide: impl FnOnce(&mut Change<'_>, &Shard) -> Result<()>,
+    ) -> Result<(Changes, After)> {
         let shard = Arc::clone(&self.shard);
-        if let Some(error) = shard.poisoned() {
-            return Err(error);
+        let below = self.under_way.as_ref().map(|way| Arc::clone(&way.rows));
+        let (engine, keeping) = (&*shard.engine, keeping(&shard));
+        let mut change = Change::new(engine, below, &mut self.volumes, now, keeping);
+        let decided = decide(&mut change, &shard);
+        match (decided, change.finish()) {
+            (Ok(()), Ok(finished)) => Ok(finished),
+            (Err(error), Ok((_, after))) => {
+                // While a change is under way, what the tables say is not what the volumes hold; then the tail stays
+                // where it is, to be written over.
+                if self.under_way.is_none() {
+                    self.volumes.abandon(engine, after, true);
+                }
+                Err(error)
+            }
+            (_, Err(error)) => {
+                // A failed flush: what it held may be lost although it can still be read.
+                let error = Error::from(error);
+                shard.poison(&error);
+                Err(error)
+            }
         }
-        let times = shard.guard.times();
-        // Never behind either clock: a wrong one must not make anything expire before its time.
-        let now = times.now.max(times.trusted);
-        let punched = self.commit_at(now, &shard, decide)?;
-        self.note_punched(now, &shard, &punched)
     }
 
-    fn note_punched(&mut self, now: Millis, shard: &Shard, punched: &[Punched]) -> Result<()> {
+    /// Hands a change to the log. Its callers are answered by the log's own thread, as soon as it is durable.
+    fn launch(
+        &mut self,
+        rows: Changes,
+        mut after: After,
+        notes: Vec<Note>,
+        waiting: Vec<Waiting<Attachment>>,
+    ) {
+        after.keep_files();
+        let batch = batch_of(&rows);
+        let (reply, done) = oneshot::channel();
+        let tell = Box::new(move |done: Result<()>| {
+            for answer in waiting {
+                answer.send(done.as_ref().err());
+            }
+            drop(reply.send(done));
+        });
+        let decision =
+            Box::new(move |_: &Shard| Ok((!batch.is_empty()).then_some(Event::Rows(batch))));
+        // A closed queue drops the callback, and with it the callers' answers.
+        drop(self.shard.decide_later(decision, tell));
+        self.under_way = Some(UnderWay {
+            rows: Arc::new(rows),
+            after,
+            notes,
+            done,
+        });
+    }
+
+    /// Waits for the change that is under way, and does to files what it says.
+    fn land(&mut self) -> Result<()> {
+        let Some(way) = self.under_way.take() else {
+            return Ok(());
+        };
+        let done = way.done.blocking_recv();
+        match done.unwrap_or_else(|_| Err(closed())) {
+            Ok(()) => {
+                // Puts and references give nothing back, so there is nothing to be punched.
+                drop(self.settle(way.after));
+                Ok(())
+            }
+            Err(error) => {
+                self.abandon(way.after, Some(&error));
+                if !way.notes.is_empty() {
+                    tracing::warn!(shard = self.shard.number, %error, "references wait to be noted");
+                }
+                self.unnoted.extend(way.notes);
+                Err(error)
+            }
+        }
+    }
+
+    fn abandon(&mut self, after: After, error: Option<&Error>) {
+        let unlogged = error.is_some_and(|error| self.shard.is_unlogged(error));
+        self.volumes.abandon(&*self.shard.engine, after, unlogged);
+    }
+
+    /// Decides on a change, waits until it is durable, and then does to files what it says.
+    fn commit(&mut self, decide: impl FnOnce(&mut Change<'_>, &Shard) -> Result<()>) -> Result<()> {
+        let now = self.now();
+        let punched = self.commit_at(now, decide)?;
+        self.note_punched(now, &punched)
+    }
+
+    fn note_punched(&mut self, now: Millis, punched: &[Punched]) -> Result<()> {
         if punched.is_empty() {
             return Ok(());
         }
         // Should this fail, the records count as dead, and are punched again.
-        self.commit_at(now, shard, |change, _| Ok(change.punched(punched)?))
+        self.commit_at(now, |change, _| Ok(change.punched(punched)?))
             .map(drop)
     }
 
     fn commit_at(
         &mut self,
         now: Millis,
-        shard: &Shard,
         decide: impl FnOnce(&mut Change<'_>, &Shard) -> Result<()>,
     ) -> Result<Vec<Punched>> {
-        let engine = &*shard.engine;
-        let mut change = Change::new(engine, &mut self.volumes, now, keeping(shard));
-        let decided = decide(&mut change, shard);
-        let finished = change.finish();
-        let (rows, after) = match (decided, finished) {
-            (Ok(()), Ok(finished)) => finished,
-            (Err(error), Ok((_, after))) => {
-                self.volumes.abandon(engine, after, true);
-                return Err(error);
-            }
-            (_, Err(error)) => {
-                // A failed flush: what it held may be lost although it can still be read.
-                let error = Error::from(error);
-                shard.poison(&error);
-                return Err(error);
-            }
-        };
-        if rows.is_empty() {
-            return Ok(self.settle(after));
+        if let Some(error) = self.shard.poisoned() {
+            return Err(error);
         }
-        match self.log(shard, rows, &after) {
+        let (rows, mut after) = self.decide(now, decide)?;
+        after.keep_files();
+        match self.log(&rows, &after) {
             Ok(()) => Ok(self.settle(after)),
             Err(error) => {
-                let unlogged = shard.is_unlogged(&error);
-                self.volumes.abandon(engine, after, unlogged);
+                self.abandon(after, Some(&error));
                 Err(error)
             }
         }
@@ -218,32 +316,61 @@ impl Clerk {
     }
 
     /// Logs rows. On a full disk, volumes that are to go anyway make the room.
-    fn log(&self, shard: &Shard, rows: Batch, after: &After) -> Result<()> {
-        let log = |rows: Batch| shard.decide_own(Box::new(move |_| Ok(Some(Event::Rows(rows)))));
-        let makes_room = !after.unlinks().is_empty();
-        let spare = makes_room.then(|| rows.clone());
-        match (log(rows), spare) {
-            (Err(error), Some(rows)) if shard.is_unlogged(&error) => {
+    fn log(&self, rows: &Changes, after: &After) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let log = || {
+            let rows = batch_of(rows);
+            let decision = Box::new(move |_: &Shard| Ok(Some(Event::Rows(rows))));
+            self.shard.decide_own(decision)
+        };
+        match log() {
+            Err(error) if self.shard.is_unlogged(&error) && !after.unlinks().is_empty() => {
                 self.volumes.make_room(after)?;
-                log(rows)
+                log()
             }
-            (done, _) => done,
+            done => done,
+        }
+    }
+
+    /// Answers whether the references that a shard has handed over are durable.
+    fn noted(&mut self, source: u16) -> Result<()> {
+        self.note_again();
+        if self.unnoted.iter().all(|note| note.source != source) {
+            return Ok(());
+        }
+        Err(self.shard.poisoned().unwrap_or_else(|| {
+            let text = "references to attachments could not be noted: no disk space is left";
+            Error::new(ErrorKind::Full, text)
+        }))
+    }
+
+    /// Tries to note what could not be noted before.
+    fn note_again(&mut self) {
+        let notes = std::mem::take(&mut self.unnoted);
+        if notes.is_empty() {
+            return;
+        }
+        let again = |change: &mut Change<'_>, shard: &Shard| {
+            notes
+                .iter()
+                .try_for_each(|noted| note(change, shard, noted))
+        };
+        if self.commit(again).is_err() {
+            self.unnoted = notes;
         }
     }
 
     /// Removes what is over, portion by portion.
     fn collect(&mut self, now: Millis) -> Result<Collected> {
-        let shard = Arc::clone(&self.shard);
-        if let Some(error) = shard.poisoned() {
-            return Err(error);
-        }
-        self.change(Vec::new());
+        self.note_again();
         let mut all = Collected::default();
         loop {
             let mut found = Collected::default();
             let revisit = !std::mem::replace(&mut self.revisited, true);
             let unnoted = self.unnoted.clone();
-            let punched = self.commit_at(now, &shard, |change, shard| {
+            let punched = self.commit_at(now, |change, shard| {
                 let engine = &*shard.engine;
                 if revisit {
                     change.revisit(engine)?;
@@ -256,7 +383,7 @@ impl Clerk {
                 Ok(())
             });
             let punched = punched.inspect_err(|_| self.revisited = false)?;
-            self.note_punched(now, &shard, &punched)?;
+            self.note_punched(now, &punched)?;
             // A portion of which nothing was removed is held as a whole: it can wait.
             let more = found.more && !found.attachments.is_empty();
             all.add(found);
@@ -280,38 +407,15 @@ impl Clerk {
     }
 
     fn recount(&self) -> Result<tidestore_blobs::Recount> {
-        let (engine, shard) = (&*self.shard.engine, self.shard.number);
-        Ok(tidestore_blobs::recount(
-            engine,
-            &*self.shard.registry,
-            shard,
-        )?)
+        let shard = &self.shard;
+        let recount = tidestore_blobs::recount(&*shard.engine, &*shard.registry, shard.number);
+        Ok(recount?)
     }
-}
 
-/// Answers a request that cannot be tried.
-fn refuse(request: Request, error: &Error) {
-    match request {
-        Request::Put(_, reply) => drop(reply.send(Err(error.clone()))),
-        Request::Edit(_, reply) => drop(reply.send(Err(error.clone()))),
-        _ => {}
-    }
-}
-
-impl Waiting {
-    /// Answers; nothing of a change that failed is there.
-    fn send(self, failed: Option<&Error>) {
-        fn outcome<T>(result: Result<T>, failed: Option<&Error>) -> Result<T> {
-            match failed {
-                Some(error) => result.and(Err(error.clone())),
-                None => result,
-            }
-        }
-        // A caller that went away is not interested in the answer.
-        match self {
-            Self::Put(reply, result) => drop(reply.send(outcome(result, failed))),
-            Self::Edit(reply, result) => drop(reply.send(outcome(result, failed))),
-        }
+    /// Never behind either clock: a wrong one must not make anything expire before its time.
+    fn now(&self) -> Millis {
+        let times = self.shard.guard.times();
+        times.now.max(times.trusted)
     }
 }
 
@@ -322,79 +426,6 @@ fn keeping(shard: &Shard) -> Keeping {
     }
 }
 
-fn put(change: &mut Change<'_>, shard: &Shard, prepared: Prepared) -> Result<Attachment> {
-    let app = prepared.app();
-    if shard.registry.by_id(app).is_none() {
-        let text = "the app was deleted while the attachment came in";
-        return Err(Error::new(ErrorKind::UnknownApp, text));
-    }
-    Ok(change.put(prepared)?)
-}
-
-fn apply(change: &mut Change<'_>, shard: &Shard, edit: &Edit) -> Result<()> {
-    let Edit {
-        app, attachment, ..
-    } = *edit;
-    let floor = shard.registry.physical_floor(app);
-    match &edit.what {
-        EditKind::Refer(reference) => change.refer(app, attachment, reference)?,
-        EditKind::Unrefer(reference) => change.unrefer(app, attachment, reference, floor)?,
-        EditKind::Delete => change.delete(app, attachment)?,
-    }
-    Ok(())
-}
-
-/// Notes references, unless they were noted before: a replay hands them over again.
-fn note(change: &mut Change<'_>, shard: &Shard, note: &Note) -> Result<()> {
-    let Note {
-        source,
-        position,
-        mentions,
-    } = note;
-    let (source, position) = (*source, *position);
-    if position <= index::noted_through(&*shard.engine, source)? {
-        return Ok(());
-    }
-    for mention in mentions {
-        let reference = Reference::Message {
-            time: mention.message.millis(),
-            id: mention.message.0,
-        };
-        refer_if_there(change, mention.app, mention.attachment, &reference)?;
-    }
-    Ok(change.note_through(source, position)?)
-}
-
-/// An imported message may name an attachment that is not here, and an app may have been deleted.
-fn refer_if_there(
-    change: &mut Change<'_>,
-    app: AppId,
-    attachment: AttachmentId,
-    reference: &Reference,
-) -> Result<()> {
-    match change.refer(app, attachment, reference) {
-        Err(error) if *error.kind() == tidestore_blobs::ErrorKind::NotFound => Ok(()),
-        Err(error) if *error.kind() == tidestore_blobs::ErrorKind::Corruption => {
-            // One damaged row must not keep the references of all others from being noted.
-            tracing::error!(%attachment, %error, "a reference cannot be noted");
-            Ok(())
-        }
-        result => Ok(result?),
-    }
-}
-
-/// Looks for apps that were deleted while the store was going down, and whose rows are still there.
-pub(crate) fn forget_deleted(shard: &Shard, engine: &dyn Engine) -> Result<()> {
-    for app in tidestore_blobs::apps_with_volumes(engine)? {
-        if shard.registry.by_id(app).is_none() {
-            let (reply, _) = oneshot::channel();
-            drop(
-                shard
-                    .desk()
-                    .queue
-                    .push_own(Request::Forget(app, None, reply)),
-            );
-        }
-    }
-    Ok(())
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the store is closed")
 }

@@ -17,6 +17,7 @@ mod clerk;
 mod desk;
 mod download;
 mod mentions;
+mod requests;
 mod upload;
 
 pub use api::{AttachmentUsage, DayOfUsage};
@@ -24,6 +25,6 @@ pub use download::Download;
 pub use upload::Upload;
 
 pub(crate) use clerk::Clerk;
-pub(crate) use clerk::forget_deleted;
 pub(crate) use desk::{Desk, Desks, Request};
 pub(crate) use mentions::Mentions;
+pub(crate) use requests::forget_deleted;

@@ -143,12 +143,18 @@ impl Upload {
         let gathered = std::mem::take(&mut self.gathered);
         let shards = Arc::clone(&self.app.store().inner.shards);
         let app = self.app.id();
-        let prepared = blocking(move || {
+        let is_light = intake.is_light(gathered.len());
+        let prepare = move || {
             intake.push(&gathered)?;
             let home = |hash: &[u8; 32]| shards.of_content(app, hash).number;
             Ok(intake.finish(home)?)
-        })
-        .await?;
+        };
+        let prepared = if is_light {
+            // Cheaper than the way to a thread that may block, and nothing of it blocks.
+            prepare()?
+        } else {
+            blocking(prepare).await?
+        };
         let shards = &self.app.store().inner.shards;
         let desk = shards.of_content(app, prepared.hash()).desk();
         desk.ask(|reply| Request::Put(Box::new(prepared), reply))

@@ -249,7 +249,10 @@ impl Committer {
     }
 
     fn decide(&mut self, decide: Decide) {
-        let Decide { decision, reply } = decide;
+        let Decide {
+            decision,
+            done: tell,
+        } = decide;
         let decided = self
             .shard
             .poisoned()
@@ -260,7 +263,7 @@ impl Committer {
             Err(error) => Err(error),
         };
         self.publish();
-        drop(reply.send(done));
+        tell(done);
     }
 
     fn commit_event(&mut self, event: Event) -> Result<()> {

@@ -113,8 +113,12 @@ pub(crate) type Decision = Box<dyn FnOnce(&Shard) -> Result<Option<Event>> + Sen
 /// A change that is no message.
 pub(crate) struct Decide {
     pub(crate) decision: Decision,
-    pub(crate) reply: oneshot::Sender<Result<()>>,
+    /// Told how it went, on the committer's thread: must not wait.
+    pub(crate) done: Done,
 }
+
+/// What is told when a change is durable and applied, or why it is not. Dropped if nobody is left to tell.
+pub(crate) type Done = Box<dyn FnOnce(Result<()>) + Send>;
 
 impl std::fmt::Debug for Decide {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -166,14 +170,28 @@ impl Shard {
     /// Makes a change and waits until it is durable and applied.
     pub(crate) async fn decide(&self, decision: Decision) -> Result<()> {
         let (reply, answer) = oneshot::channel();
-        let decide = Command::Decide(Decide { decision, reply });
+        let decide = Command::Decide(Decide {
+            decision,
+            done: told(reply),
+        });
         self.queue.push(decide).await.map_err(|_| closed())?;
         answer.await.map_err(|_| self.gone())?
     }
 
     /// As [`decide`](Self::decide), from a thread of the store itself: passes waiting callers.
     pub(crate) fn decide_own(&self, decision: Decision) -> Result<()> {
-        self.ask_own(|reply| Command::Decide(Decide { decision, reply }))
+        self.ask_own(|reply| {
+            Command::Decide(Decide {
+                decision,
+                done: told(reply),
+            })
+        })
+    }
+
+    /// As [`decide_own`](Self::decide_own), without waiting.
+    pub(crate) fn decide_later(&self, decision: Decision, done: Done) -> Result<()> {
+        let decide = Command::Decide(Decide { decision, done });
+        self.queue.push_own(decide).map_err(|_| closed())
     }
 
     /// Sends one of the store's own commands and waits for the answer.
@@ -309,6 +327,11 @@ impl Drop for DeskLifeline {
         }
         self.0.desk().queue.abandon();
     }
+}
+
+/// Tells whoever waits at the other end; one that went away is not interested.
+fn told(reply: oneshot::Sender<Result<()>>) -> Done {
+    Box::new(move |done| drop(reply.send(done)))
 }
 
 fn closed() -> Error {
