@@ -162,6 +162,17 @@ pub struct Chunk {
     pub checksum: u32,
 }
 
+impl Chunk {
+    /// A chunk that is stored as it is; the checksum is still missing.
+    pub(crate) fn plain(stored: &[u8]) -> Self {
+        Self {
+            stored: u32::try_from(stored.len()).unwrap_or(u32::MAX),
+            compressed: false,
+            checksum: 0,
+        }
+    }
+}
+
 /// The head of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordHead {

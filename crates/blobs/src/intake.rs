@@ -19,6 +19,9 @@ use crate::media;
 use crate::pack::Packer;
 use crate::site::{Site, bucket_dir, volume_path};
 
+/// Room for the head of the longest record that shares a volume: 1 MiB in 16 chunks.
+pub const HEADROOM: usize = 192;
+const _: () = assert!(head_bytes((1 << 20) / CHUNK_BYTES) <= HEADROOM);
 /// So many bytes go to the disk in one write.
 const WRITE_BYTES: usize = 512 << 10;
 /// A content of so many bytes is hashed and packed at once, wherever the caller is.
@@ -107,6 +110,8 @@ pub struct Intake {
 enum Body {
     /// All that has come, as it came.
     Held(Vec<u8>),
+    /// All that will come, behind [`HEADROOM`] bytes.
+    Whole(Vec<u8>),
     /// Too large to be held.
     Solo(Box<Solo>),
 }
@@ -172,7 +177,7 @@ impl Intake {
     pub fn is_light(&self, more: usize) -> bool {
         match &self.body {
             Body::Held(held) => held.len() + more <= self.to.shared_max.min(LIGHT_BYTES),
-            Body::Solo(_) => false,
+            Body::Solo(_) | Body::Whole(_) => false,
         }
     }
 
@@ -201,6 +206,8 @@ impl Intake {
                 Ok(())
             }
             Body::Solo(solo) => solo.write(bytes),
+            // Nothing is pushed behind the end.
+            Body::Whole(_) => Ok(()),
         }
     }
 
@@ -212,10 +219,53 @@ impl Intake {
         Solo::create(&self.site, &self.to, packer)
     }
 
+    /// Turns a content behind its headroom into a record.
+    fn shared_record(&mut self, whole: Vec<u8>) -> Result<PreparedBody> {
+        self.settle_media_type(whole.get(HEADROOM..).unwrap_or_default());
+        let mut packer = Packer::new(self.new.media_type.as_deref().unwrap_or_default())?;
+        let raw = whole.get(HEADROOM..).unwrap_or_default();
+        if !packer.tries() {
+            let chunks = raw.chunks(CHUNK_BYTES).map(Chunk::plain).collect();
+            let record = whole;
+            return Ok(PreparedBody::Shared { record, chunks });
+        }
+        let mut record = Vec::with_capacity(whole.len() + 4_096);
+        record.resize(HEADROOM, 0);
+        let chunks = raw.chunks(CHUNK_BYTES);
+        let chunks = chunks
+            .map(|chunk| packer.pack(chunk, &mut record))
+            .collect();
+        Ok(PreparedBody::Shared { record, chunks })
+    }
+
     fn settle_media_type(&mut self, head: &[u8]) {
         let head = head.get(..SNIFF_BYTES).unwrap_or(head);
         let sniffed = || media::sniff(head).to_owned();
         self.new.media_type.get_or_insert_with(sniffed);
+    }
+
+    /// As [`finish`](Self::finish), after a last push. The first [`HEADROOM`] bytes of `last` are not part of the content:
+    /// if it is all there is, it becomes the record as it is, without a copy.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`push`](Self::push) and [`finish`](Self::finish).
+    pub fn finish_with(
+        mut self,
+        mut last: Vec<u8>,
+        home: impl Fn(&ContentHash) -> u16,
+    ) -> Result<Prepared> {
+        let bytes = last.get(HEADROOM..).unwrap_or_default();
+        let is_all = matches!(&self.body, Body::Held(held) if held.is_empty());
+        if !is_all || bytes.len() > self.to.shared_max {
+            self.push(bytes)?;
+            return self.finish(home);
+        }
+        self.tally.take(bytes.len())?;
+        self.hasher.update(bytes);
+        last.resize(last.len().max(HEADROOM), 0);
+        self.body = Body::Whole(last);
+        self.finish(home)
     }
 
     /// Ends the upload: nothing more comes. A large content is durable then, but not visible. `home` says which shard
@@ -229,9 +279,11 @@ impl Intake {
         let hash = *self.hasher.finalize().as_bytes();
         let body = match std::mem::replace(&mut self.body, Body::Held(Vec::new())) {
             Body::Held(raw) => {
-                self.settle_media_type(&raw);
-                shared_record(&raw, self.new.media_type.as_deref().unwrap_or_default())?
+                let mut whole = vec![0; HEADROOM];
+                whole.extend_from_slice(&raw);
+                self.shared_record(whole)?
             }
+            Body::Whole(whole) => self.shared_record(whole)?,
             Body::Solo(solo) => {
                 let head = VolumeHead {
                     store: self.site.store,
@@ -261,19 +313,6 @@ fn wrong_length(declared: u64, actual: u64) -> Error {
     let least = if actual > declared { "at least " } else { "" };
     let text = format!("{declared} bytes were announced and {least}{actual} came");
     Error::new(ErrorKind::Length { declared, actual }, text)
-}
-
-/// Packs a content that was held in memory.
-fn shared_record(raw: &[u8], media_type: &str) -> Result<PreparedBody> {
-    let mut packer = Packer::new(media_type)?;
-    let room = head_bytes(raw.len().div_ceil(CHUNK_BYTES));
-    let mut record = Vec::with_capacity(room + raw.len() + 4_096);
-    record.resize(room, 0);
-    let chunks = raw.chunks(CHUNK_BYTES);
-    let chunks = chunks
-        .map(|chunk| packer.pack(chunk, &mut record))
-        .collect();
-    Ok(PreparedBody::Shared { record, chunks })
 }
 
 /// A large content on its way into a volume of its own.
@@ -314,7 +353,7 @@ impl Solo {
             number,
             packer,
             partial: Vec::new(),
-            out: Vec::with_capacity(WRITE_BYTES + CHUNK_BYTES),
+            out: Vec::new(),
             at: SOLO_DATA,
             chunks: Vec::new(),
         })
@@ -333,12 +372,32 @@ impl Solo {
                 self.partial.clear();
             }
         }
-        let mut whole = bytes.chunks_exact(CHUNK_BYTES);
-        for chunk in &mut whole {
-            self.pack(chunk)?;
+        let whole = bytes.len() / CHUNK_BYTES * CHUNK_BYTES;
+        let (whole, rest) = bytes.split_at(whole);
+        if self.packer.tries() {
+            whole
+                .chunks(CHUNK_BYTES)
+                .try_for_each(|chunk| self.pack(chunk))?;
+        } else if !whole.is_empty() {
+            self.write_plain(whole)?;
         }
-        self.partial.extend_from_slice(whole.remainder());
+        self.partial.extend_from_slice(rest);
         Ok(())
+    }
+
+    /// Writes whole chunks as they are, without a copy.
+    fn write_plain(&mut self, bytes: &[u8]) -> Result<()> {
+        self.write_out()?;
+        for raw in bytes.chunks(CHUNK_BYTES) {
+            let checksum = checksum(&self.seal, self.at, &[raw]);
+            self.chunks.push(Chunk {
+                checksum,
+                ..Chunk::plain(raw)
+            });
+            self.at += raw.len() as u64;
+        }
+        let start = self.at - bytes.len() as u64;
+        Ok(self.handle.write_all_at(bytes, start, self.file.path())?)
     }
 
     fn pack(&mut self, raw: &[u8]) -> Result<()> {
@@ -355,6 +414,9 @@ impl Solo {
     }
 
     fn write_out(&mut self) -> Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
         self.handle
             .write_all_at(&self.out, self.at, self.file.path())?;
         self.at += self.out.len() as u64;

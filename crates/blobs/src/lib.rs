@@ -27,7 +27,7 @@ pub use content::{Content, Location};
 pub use error::{Error, ErrorKind, Result};
 pub use format::{CHUNK_BYTES, Chunk, RecordHead, Span, VolumeHead};
 pub use inspect::{FoundRecord, VolumeReport, inspect};
-pub use intake::{Destination, Intake, Prepared, Tally};
+pub use intake::{Destination, HEADROOM, Intake, Prepared, Tally};
 pub use recount::{ReadThrough, Recount, RecountedVolume, recount};
 pub use site::{Apps, Site};
 pub use tables::DayUsage;

@@ -30,6 +30,11 @@ impl Packer {
         Ok(Self { compressor })
     }
 
+    /// Whether compression is tried at all; otherwise chunks are stored as they are.
+    pub(crate) fn tries(&self) -> bool {
+        self.compressor.is_some()
+    }
+
     /// Appends one chunk as it is to be stored. The checksum is still missing: it depends on the place.
     pub(crate) fn pack(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Chunk {
         let packed = self
@@ -45,9 +50,8 @@ impl Packer {
             self.compressor = None;
         }
         Chunk {
-            stored: u32::try_from(stored.len()).unwrap_or(u32::MAX),
             compressed,
-            checksum: 0,
+            ..Chunk::plain(stored)
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidestore_blobs::{Attachment, Destination, Intake, NewAttachment, Site, Tally};
+use tidestore_blobs::{Attachment, Destination, HEADROOM, Intake, NewAttachment, Site, Tally};
 use tidestore_disk::Millis;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::task::JoinHandle;
@@ -14,7 +14,7 @@ use crate::store::blocking;
 
 /// So many bytes are gathered before a thread that may block takes them over. While it hashes and writes them, the
 /// next ones are gathered; so an upload holds a few of these, whatever its size.
-const PIECE_BYTES: usize = 256 << 10;
+const PIECE_BYTES: usize = HEADROOM + (512 << 10);
 
 /// An attachment on its way into the store.
 ///
@@ -23,6 +23,7 @@ const PIECE_BYTES: usize = 256 << 10;
 pub struct Upload {
     app: App,
     tally: Tally,
+    /// What came, behind room for the head that it will get.
     gathered: Vec<u8>,
     intake: State,
 }
@@ -56,11 +57,12 @@ impl App {
             shared_max: inner.options.shared_attachment_bytes,
         };
         let tally = Tally::new(new.length);
+        let expected = new.length.and_then(|length| usize::try_from(length).ok());
         let intake = Intake::new(Site::new(&inner.env, inner.file.id), to, new)?;
         Ok(Upload {
             app: self.clone(),
             tally,
-            gathered: Vec::new(),
+            gathered: start(expected),
             intake: State::Idle(Box::new(intake)),
         })
     }
@@ -139,15 +141,14 @@ impl Upload {
             self.give_up().await;
             return Err(error.into());
         }
-        let (mut intake, _) = self.idle().await?;
+        let (intake, _) = self.idle().await?;
         let gathered = std::mem::take(&mut self.gathered);
         let shards = Arc::clone(&self.app.store().inner.shards);
         let app = self.app.id();
         let is_light = intake.is_light(gathered.len());
         let prepare = move || {
-            intake.push(&gathered)?;
             let home = |hash: &[u8; 32]| shards.of_content(app, hash).number;
-            Ok(intake.finish(home)?)
+            Ok(intake.finish_with(gathered, home)?)
         };
         let prepared = if is_light {
             // Cheaper than the way to a thread that may block, and nothing of it blocks.
@@ -175,7 +176,8 @@ impl Upload {
     fn reserve(&mut self) {
         let len = self.gathered.len();
         if self.gathered.capacity() - len < 4 << 10 {
-            let more = (len.max(16 << 10)).min(PIECE_BYTES - len);
+            // Few steps, so that little is copied from one to the next.
+            let more = (3 * len).max(16 << 10).min(PIECE_BYTES - len);
             self.gathered.reserve_exact(more);
         }
     }
@@ -188,8 +190,9 @@ impl Upload {
         let (mut intake, buffer) = self.idle().await?;
         let mut piece = std::mem::replace(&mut self.gathered, buffer);
         self.intake = State::Busy(tokio::task::spawn_blocking(move || {
-            let done = intake.push(&piece).map_err(Error::from);
-            piece.clear();
+            let bytes = piece.get(HEADROOM..).unwrap_or_default();
+            let done = intake.push(bytes).map_err(Error::from);
+            piece.truncate(HEADROOM);
             (intake, piece, done)
         }));
         Ok(())
@@ -198,7 +201,7 @@ impl Upload {
     /// Waits until the piece before is taken in.
     async fn idle(&mut self) -> Result<(Box<Intake>, Vec<u8>)> {
         match std::mem::replace(&mut self.intake, State::Failed) {
-            State::Idle(intake) => Ok((intake, Vec::new())),
+            State::Idle(intake) => Ok((intake, start(None))),
             State::Busy(work) => {
                 let (intake, buffer, done) = work.await.map_err(|error| {
                     Error::new(ErrorKind::Closed, "the upload was cut short").with_source(error)
@@ -216,4 +219,13 @@ impl Upload {
 fn unreadable(error: std::io::Error) -> Error {
     let text = format!("reading the upload failed: {error}");
     Error::new(ErrorKind::Source, text).with_source(error)
+}
+
+/// A buffer that begins with room for a head, and has room for what is expected.
+fn start(expected: Option<usize>) -> Vec<u8> {
+    let expected = expected.unwrap_or_default().saturating_add(HEADROOM);
+    // A block more: a record is padded to whole blocks.
+    let mut buffer = Vec::with_capacity(expected.min(PIECE_BYTES) + 4_096);
+    buffer.resize(HEADROOM, 0);
+    buffer
 }
