@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidestore_disk::{ErrorKind as DiskErrorKind, File, FileCache, FileExt, Seal};
 
+use crate::buffers::Buffers;
 use crate::error::{Error, Result};
 use crate::format::{self, BLOCK_BYTES, CHUNK_BYTES, RecordHead};
 use crate::pack;
@@ -96,6 +97,15 @@ impl Content {
     ///
     /// [`crate::ErrorKind::Corruption`] with file and offset, or what the disk reports.
     pub fn chunks(&self, chunks: Range<usize>) -> Result<Bytes> {
+        self.chunks_into(chunks, &Buffers::default())
+    }
+
+    /// As [`chunks`](Self::chunks), into a buffer that was used before, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`chunks`](Self::chunks).
+    pub fn chunks_into(&self, chunks: Range<usize>, buffers: &Buffers) -> Result<Bytes> {
         let places: Vec<_> = self
             .head
             .offsets()
@@ -107,7 +117,7 @@ impl Content {
         else {
             return Ok(Bytes::new());
         };
-        let stored = self.stored(*start..last + u64::from(end.stored))?;
+        let stored = self.stored(*start..last + u64::from(end.stored), buffers)?;
         // Chunks that are all stored as they are lie side by side and are handed out without a copy.
         let is_plain = places.iter().all(|(_, (_, chunk))| !chunk.compressed);
         let mut raw = Vec::new();
@@ -128,15 +138,15 @@ impl Content {
     }
 
     /// Bytes of the record, as they are stored.
-    fn stored(&self, range: Range<u64>) -> Result<Bytes> {
+    fn stored(&self, range: Range<u64>, buffers: &Buffers) -> Result<Bytes> {
         let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
         if range.end <= self.first.len() as u64 {
             return Ok(self.first.slice(index(range.start)..index(range.end)));
         }
         // Bounded by the head, which was checked: at most 10 MB, and callers ask for a few chunks.
-        let mut bytes = vec![0; index(range.end - range.start)];
-        self.file
-            .read_exact_at(&mut bytes, self.at.offset + range.start, &self.at.path)?;
-        Ok(bytes.into())
+        let mut bytes = buffers.take(index(range.end - range.start));
+        let at = self.at.offset + range.start;
+        self.file.read_exact_at(bytes.as_mut(), at, &self.at.path)?;
+        Ok(bytes.into_bytes())
     }
 }

@@ -396,8 +396,11 @@ impl Solo {
             });
             self.at += raw.len() as u64;
         }
-        let start = self.at - bytes.len() as u64;
-        Ok(self.handle.write_all_at(bytes, start, self.file.path())?)
+        let (start, len) = (self.at - bytes.len() as u64, bytes.len() as u64);
+        self.handle.write_all_at(bytes, start, self.file.path())?;
+        // The device works while the next bytes come in and are hashed.
+        self.handle.start_sync(start, len);
+        Ok(())
     }
 
     fn pack(&mut self, raw: &[u8]) -> Result<()> {

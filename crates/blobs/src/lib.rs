@@ -4,6 +4,7 @@
 //! This crate decides and writes volumes; it makes nothing durable by itself but bytes that nobody can see yet. Its
 //! caller logs the rows of a [`Change`] and then lets [`Volumes::settle`] do to files what they say.
 mod attachment;
+mod buffers;
 mod change;
 mod collect;
 mod content;
@@ -21,6 +22,7 @@ mod tables;
 mod volume;
 
 pub use attachment::{Attachment, ContentHash, NewAttachment, Reference};
+pub use buffers::Buffers;
 pub use change::{After, Change, Keeping};
 pub use collect::{Collected, Punched, apps_with_volumes};
 pub use content::{Content, Location};

@@ -16,6 +16,8 @@ use crate::tables::{VOLUMES, VolumeRow, app_of, number_at, volume_key};
 
 /// A shared volume is closed at this size, so that none becomes too large to be carried or copied.
 const VOLUME_BYTES_MAX: u64 = 256 << 20;
+/// From this size on, the device begins with a record while the next one is being written.
+const START_SYNC_BYTES: usize = 64 << 10;
 /// So many volumes stay open for writing; a store with more apps opens them again when they are needed.
 const HANDLES_MAX: usize = 64;
 
@@ -179,6 +181,9 @@ impl Volumes {
             return Ok(());
         };
         let written = file.write_all_at(record, offset, &active.path);
+        if record.len() >= START_SYNC_BYTES {
+            file.start_sync(offset, record.len() as u64);
+        }
         active.dirty = true;
         if written.is_err() {
             // A full disk needs the space back; if this fails too, the next opening does it.

@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags, ResolveFlags, Stat,
-    fallocate, fdatasync, flock, fstat, fsync, ftruncate, mkdirat, openat, openat2, renameat,
-    statat, unlinkat,
+    Advice, AtFlags, CWD, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags,
+    ResolveFlags, Stat, fadvise, fallocate, fdatasync, flock, fstat, fsync, ftruncate, mkdirat,
+    openat, openat2, renameat, statat, unlinkat,
 };
 use rustix::io::{Errno, pread, pwrite, retry_on_intr};
 
@@ -324,6 +324,17 @@ impl File for RealFile {
 
     fn sync_data(&self) -> Result<()> {
         retry_on_intr(|| fdatasync(&self.fd)).map_err(|errno| os("sync", &self.path, errno))
+    }
+
+    fn start_sync(&self, offset: u64, len: u64) {
+        // Linux begins to write what is dirty in a range that will not be needed; what is being written stays in the
+        // page cache. A refusal changes nothing.
+        let _ = fadvise(
+            &self.fd,
+            offset,
+            std::num::NonZeroU64::new(len),
+            Advice::DontNeed,
+        );
     }
 
     fn len(&self) -> Result<u64> {

@@ -115,6 +115,12 @@ pub trait File: Debug + Send + Sync {
     /// although they can still be read and a later sync may succeed.
     fn sync_data(&self) -> Result<()>;
 
+    /// Asks the system to begin with writing a range to the device, and does not wait: the next
+    /// [`sync_data`](Self::sync_data) has less left to do. Promises nothing.
+    fn start_sync(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
+
     /// The current length in bytes.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tidestore_blobs::{Site, Volumes};
+use tidestore_blobs::{Buffers, Site, Volumes};
 use tidestore_disk::{Env, FileCache, Lock, Millis};
 use tidestore_messages::{AppId, BlockCache};
 use tidestore_plan::{AppKey, Terms};
@@ -19,7 +19,7 @@ use crate::format::{self, StoreFile};
 use crate::guard::{ClockAlarm, ClockGuard};
 use crate::options::Options;
 use crate::record::Event;
-use crate::shard::{Command, Parts, open_shard, recover};
+use crate::shard::{Command, Parts, Shard, open_shard, recover};
 use crate::shards::Shards;
 use crate::{sweep, tables};
 
@@ -42,6 +42,8 @@ pub(crate) struct Inner {
     pub(crate) shards: Arc<Shards>,
     pub(crate) desks: Desks,
     pub(crate) files: Arc<FileCache>,
+    /// For reading attachments.
+    pub(crate) buffers: Buffers,
     pub(crate) notices: Vec<String>,
     background: Mutex<Option<Background>>,
     closed: Mutex<bool>,
@@ -122,14 +124,7 @@ impl Store {
             .iter()
             .map(|(shard, _)| Arc::clone(shard))
             .collect();
-        let mut clerks = Vec::new();
-        for shard in &list {
-            forget_deleted(shard)?;
-            let site = Site::new(&env, file.id);
-            let files = Arc::clone(&parts.files);
-            let volumes = Volumes::open(site, files, shard.number, &*shard.engine, &*registry)?;
-            clerks.push((Arc::clone(shard), Clerk::new(Arc::clone(shard), volumes)));
-        }
+        let clerks = clerks(&env, &parts, &list)?;
         notices.extend(sweep::sweep(&env.disk, &registry, &list)?);
         for (shard, committer) in recovered {
             let name = format!("tidestore-commit-{:02}", shard.number);
@@ -171,6 +166,7 @@ impl Store {
             shards,
             desks,
             files: parts.files,
+            buffers: Buffers::default(),
             notices,
             background: Mutex::new(background),
             closed: Mutex::new(false),
@@ -404,6 +400,18 @@ impl Inner {
         self.desks.iter().for_each(|desk| desk.stop());
         self.shards.list.iter().for_each(|shard| shard.stop());
     }
+}
+
+/// The clerks of all shards, with their volumes cut to what the tables know.
+fn clerks(env: &Env, parts: &Parts, shards: &[Arc<Shard>]) -> Result<Vec<(Arc<Shard>, Clerk)>> {
+    let clerk = |shard: &Arc<Shard>| {
+        forget_deleted(shard)?;
+        let site = Site::new(env, parts.store.id);
+        let (files, apps) = (Arc::clone(&parts.files), &*parts.registry);
+        let volumes = Volumes::open(site, files, shard.number, &*shard.engine, apps)?;
+        Ok((Arc::clone(shard), Clerk::new(Arc::clone(shard), volumes)))
+    };
+    shards.iter().map(clerk).collect()
 }
 
 pub(crate) fn unknown_app(key: &AppKey) -> Error {

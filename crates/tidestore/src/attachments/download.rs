@@ -239,7 +239,8 @@ impl Download {
         let (start, end) = (index(self.rest.start), index(self.rest.end));
         let first = start / CHUNK_BYTES;
         let last = end.div_ceil(CHUNK_BYTES).min(first + PIECE_CHUNKS);
-        let piece = content.chunks(first..last)?;
+        let buffers = &self.app.store().inner.buffers;
+        let piece = content.chunks_into(first..last, buffers)?;
         let base = first * CHUNK_BYTES;
         let (from, to) = (start - base, (end - base).min(piece.len()));
         if from >= to && start < end {
