@@ -10,6 +10,11 @@ use common::{DAY, KEY, Place, code, parse_lines, stderr};
 use tidestore::disk::{Clock, Env, OsEntropy, RealClock, RealDisk, SimClock};
 use tidestore::plan::{AppKey, Plan, Terms, UserId};
 use tidestore::{Conversation, NewAttachment, NewMessage, Options, Store};
+use tokio::sync::Mutex;
+
+/// One test at a time. A child that another test starts has a copy of every open file until it becomes the program; it
+/// would keep the lock of a store that was just closed.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// A store with a message and an attachment that was last used thirty days ago.
 async fn old_store(place: &Place) -> String {
@@ -35,6 +40,7 @@ async fn old_store(place: &Place) -> String {
 
 #[tokio::test]
 async fn expiry_is_paused_with_a_warning_until_the_clock_is_confirmed() {
+    let _alone = ALONE.lock().await;
     let place = Place::empty();
     old_store(&place).await;
     let paused = place.run(&["--json", "expire"]);
@@ -61,6 +67,7 @@ async fn expiry_is_paused_with_a_warning_until_the_clock_is_confirmed() {
 
 #[tokio::test]
 async fn an_attachment_is_there_until_the_clock_is_confirmed_and_has_expired_then() {
+    let _alone = ALONE.lock().await;
     let place = Place::empty();
     let id = old_store(&place).await;
     let get = ["blob", "get", KEY, &id];
@@ -79,6 +86,7 @@ async fn an_attachment_is_there_until_the_clock_is_confirmed_and_has_expired_the
 /// time when it closed; the next command then saw no gap, warned of nothing and deleted.
 #[tokio::test]
 async fn looking_at_a_store_does_not_confirm_the_clock() {
+    let _alone = ALONE.lock().await;
     let place = Place::empty();
     old_store(&place).await;
     for _ in 0..2 {
