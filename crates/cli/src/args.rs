@@ -4,16 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use tidestore::Conversation;
-use tidestore::plan::{AppKey, Plan};
+use tidestore::plan::{AppKey, AttachmentId, Plan, UserId};
 
-use crate::commands::{app, demo, expire, export, history, import, inspect, usage};
+use crate::commands::{app, blob, demo, expire, export, history, import, inspect, usage};
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; also when the reader of a pipe has seen enough
   1  verify found problems
   2  wrong usage or a bad argument
-  3  not found: unknown app, no store, no such file
+  3  not found: unknown app, no store, no such file or attachment, or one that has expired
   4  refused by a limit or a rule of the contract
   5  another process has the data directory open
   6  damaged data, another format version, or not a data directory
@@ -43,6 +43,9 @@ pub(crate) enum Command {
     /// Create, list, change and delete apps
     #[command(subcommand)]
     App(app::AppCommand),
+    /// Store, read, list and delete attachments
+    #[command(subcommand)]
+    Blob(blob::BlobCommand),
     Import(import::Import),
     /// Write messages as JSON lines, conversation by conversation, oldest first
     Export(export::Export),
@@ -52,7 +55,7 @@ pub(crate) enum Command {
     Usage(usage::Usage),
     /// Take what is older than each app's retention off the disk, now
     Expire(expire::Expire),
-    /// Look into one file: a segment (.seg), a log file (.log), STORE, or a shard's tables (views/shard-NN)
+    /// Look into one file: a segment (.seg), a volume of attachments (.vol), a log file (.log), STORE, or a shard's tables (views/shard-NN)
     Inspect(inspect::Inspect),
     /// Walk every checksum, index and counter; exit code 1 if anything is off
     Verify,
@@ -61,6 +64,16 @@ pub(crate) enum Command {
 /// Parses an app key.
 pub(crate) fn app_key(text: &str) -> Result<AppKey, String> {
     AppKey::parse(text).map_err(|error| error.to_string())
+}
+
+/// Parses the id of an attachment.
+pub(crate) fn attachment_id(text: &str) -> Result<AttachmentId, String> {
+    AttachmentId::parse(text).map_err(|error| error.to_string())
+}
+
+/// Parses a user's id.
+pub(crate) fn user(text: &str) -> Result<UserId, String> {
+    UserId::parse(text).map_err(|error| error.to_string())
 }
 
 /// Parses a plan's name.

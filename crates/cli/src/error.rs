@@ -57,8 +57,9 @@ impl Failure {
         match self.kind() {
             "closed_pipe" => 0,
             "argument" | "id" | "conversation" => 2,
-            "not_found" | "unknown_app" => 3,
-            "app_exists" | "limit" | "terms" | "too_old" | "future" | "nothing_to_undo" => 4,
+            "not_found" | "unknown_app" | "attachment_not_found" | "attachment_expired" => 3,
+            "app_exists" | "limit" | "length" | "terms" | "too_old" | "future"
+            | "nothing_to_undo" => 4,
             "locked" => 5,
             "format" | "not_a_store" | "corruption" | "input" => 6,
             _ => 7,
@@ -99,6 +100,10 @@ impl Failure {
     pub(crate) fn help(&self) -> Option<String> {
         let text = match self.kind() {
             "unknown_app" => "`tidestore app list` shows the apps of this data directory",
+            "attachment_not_found" | "attachment_expired" => {
+                "`tidestore blob list KEY` shows the attachments of an app"
+            }
+            "length" => "the file changed while it was read; try again",
             "locked" => "end the other process, or name another directory with --data",
             "corruption" => {
                 "`tidestore verify` says what is damaged; keep a copy before anything else"
@@ -134,6 +139,10 @@ pub(crate) fn store_kind(kind: &ErrorKind) -> &'static str {
         ErrorKind::Id(_) => "id",
         ErrorKind::Conversation => "conversation",
         ErrorKind::Terms(_) => "terms",
+        ErrorKind::AttachmentNotFound => "attachment_not_found",
+        ErrorKind::AttachmentExpired => "attachment_expired",
+        ErrorKind::Length { .. } => "length",
+        ErrorKind::Source => "source",
         ErrorKind::TooOld { .. } => "too_old",
         ErrorKind::Future { .. } => "future",
         ErrorKind::Argument => "argument",

@@ -1,10 +1,14 @@
-//! Reading lines from a file or standard input, compressed or not, without ever holding more than one line.
+//! Reading from a file or standard input: lines, compressed or not, without ever holding more than one of them, or bytes
+//! as they are.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use indicatif::ProgressBar;
+use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::error::Failure;
 
@@ -31,7 +35,7 @@ impl Source {
         let file = open_file(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Failure::NotFound {
                 what: format!("there is no file {}", path.display()),
-                help: "name a file of JSON lines, or - for standard input".to_owned(),
+                help: "name a file that is there, or - for standard input".to_owned(),
             },
             _ => Failure::io(format!("{} cannot be opened", path.display()), error),
         })?;
@@ -80,6 +84,25 @@ impl Source {
         }
     }
 
+    /// Bytes that reading will yield, where that is sure: neither a pipe nor a device says so.
+    pub(crate) fn exact_len(&self) -> Option<u64> {
+        match self {
+            Self::File { file, len, .. } => {
+                let metadata = file.metadata();
+                metadata.is_ok_and(|file| file.is_file()).then_some(*len)
+            }
+            Self::Stream => None,
+        }
+    }
+
+    /// The bytes as they are.
+    pub(crate) fn bytes(self) -> Bytes {
+        Bytes(match self {
+            Self::File { file, .. } => Box::new(file),
+            Self::Stream => Box::new(io::stdin().lock()),
+        })
+    }
+
     /// How the source is called in messages.
     pub(crate) fn name(&self) -> String {
         match self {
@@ -119,6 +142,31 @@ impl Source {
             buffer: Vec::new(),
             number: 0,
         })
+    }
+}
+
+/// The bytes of a source.
+///
+/// Reading blocks the thread, as reading lines does: the command has nothing else to do meanwhile, and the store works
+/// on threads of its own.
+pub(crate) struct Bytes(Box<dyn Read>);
+
+impl AsyncRead for Bytes {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            match self.0.read(buffer.initialize_unfilled()) {
+                Ok(read) => {
+                    buffer.advance(read);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
     }
 }
 

@@ -50,6 +50,7 @@ async fn dispatch(args: Args, output: Output) -> Result<ExitCode, Failure> {
     match args.command {
         Command::Demo(demo) => commands::demo::run(&place, output, &demo).await?,
         Command::App(app) => commands::app::run(&place, output, app).await?,
+        Command::Blob(blob) => commands::blob::run(&place, output, &blob).await?,
         Command::Import(import) => commands::import::run(&place, output, &import).await?,
         Command::Export(export) => commands::export::run(&place, output, &export).await?,
         Command::History(history) => commands::history::run(&place, output, &history).await?,

@@ -195,7 +195,7 @@ fn from_hex(text: &str) -> Option<Bytes> {
         .map(Bytes::from)
 }
 
-fn to_hex(bytes: &[u8]) -> String {
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
     let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
     bytes
         .iter()

@@ -209,6 +209,31 @@ pub(crate) fn plain(text: &str) -> String {
         .collect()
 }
 
+/// A name that somebody else chose, on a terminal: what is invisible, or turns the direction of what follows, is
+/// written as an escape, so that a name looks like nothing but itself.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            shown.extend(c.escape_default());
+        } else if is_deceptive(c) {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// Marks of direction, spaces of no width, and separators of lines.
+fn is_deceptive(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
 /// Cuts a text to a width in characters, with an ellipsis.
 pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
@@ -238,6 +263,10 @@ mod tests {
     #[test]
     fn text_of_others_cannot_command_the_terminal() {
         assert_eq!(plain("a\u{1b}[2Jb\nc"), "a\u{fffd}[2Jb\u{fffd}c");
+        assert_eq!(
+            escaped("a\u{202e}gpj.exe\n\u{1b}[2J 夜 👩\u{200d}🚀"),
+            "a\\u{202e}gpj.exe\\n\\u{1b}[2J 夜 👩\u{200d}🚀"
+        );
         assert_eq!(
             (cut("群聊消息", 3).as_str(), cut("abc", 3).as_str()),
             ("群聊…", "abc")

@@ -9,7 +9,8 @@ fn help_names_every_command_and_exit_code() {
     let output = Place::empty().run(&["--help"]);
     let help = String::from_utf8(output.stdout).unwrap();
     for word in [
-        "demo", "app", "import", "export", "history", "usage", "expire", "inspect", "verify",
+        "demo", "app", "blob", "import", "export", "history", "usage", "expire", "inspect",
+        "verify",
     ] {
         assert!(help.contains(word), "{word}");
     }
@@ -312,6 +313,21 @@ fn a_small_demonstration_keeps_what_it_should_and_leaves_nothing_behind() {
         report["downgrade"]["visible_before"],
         report["downgrade"]["visible_undone"]
     );
+    let media = report["attachments"].as_array().unwrap();
+    let there: Vec<_> = media
+        .iter()
+        .map(|app| {
+            (
+                app["before"]["count"].as_u64(),
+                app["after"]["count"].as_u64(),
+            )
+        })
+        .collect();
+    assert_eq!(there, [(Some(5), Some(0)), (Some(5), Some(4))]);
+    for app in media {
+        let bytes = |name: &str| app["before"][name].as_u64().unwrap();
+        assert!(bytes("physical_bytes") < bytes("logical_bytes"), "{app}");
+    }
     #[expect(clippy::disallowed_methods, reason = "the test plays the operator")]
     let left = std::fs::read_dir(&temporary).unwrap().count();
     assert_eq!(left, 0);

@@ -4,12 +4,16 @@ use std::fmt::{Display, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tidestore_blobs::{FoundRecord, VolumeReport};
 use tidestore_disk::{Disk, RealDisk, read_small};
 use tidestore_messages::{Owner, SegmentMeta};
 
 use crate::apps::AppRecord;
 use crate::error::{Error, ErrorKind, Result};
 use crate::{format, tables};
+
+/// Records of a volume that are listed.
+const RECORDS_SHOWN: usize = 20;
 
 /// What a file holds, as rows of a name and a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,8 +24,8 @@ pub struct Report {
     pub rows: Vec<(String, String)>,
 }
 
-/// Reads a segment, a commit log file, `STORE`, or a shard's tables (the manifest; name the directory
-/// `views/shard-NN`) and checks every checksum on the way.
+/// Reads a segment, a volume of attachments, a commit log file, `STORE`, or a shard's tables (the manifest; name the
+/// directory `views/shard-NN`) and checks every checksum on the way.
 ///
 /// # Errors
 ///
@@ -33,12 +37,13 @@ pub fn file(path: &Path) -> Result<Report> {
     let extension = name.extension().and_then(|extension| extension.to_str());
     match extension {
         Some("seg") => segment(&disk, &name),
+        Some("vol") => volume(&disk, &name),
         Some("log") => log(&disk, &name),
         None if name == Path::new("STORE") => store(&disk),
         _ if disk.metadata(&name)?.kind == tidestore_disk::EntryKind::Dir => manifest(path),
         _ => {
             let text = format!(
-                "{} is no segment (.seg), log file (.log), STORE or views/shard-NN",
+                "{} is no segment (.seg), volume (.vol), log file (.log), STORE or views/shard-NN",
                 path.display()
             );
             Err(Error::new(ErrorKind::Argument, text))
@@ -106,6 +111,62 @@ fn segment_rows(report: &mut Report, meta: &SegmentMeta) {
     report.row("messages", meta.messages);
     report.row("bytes of bodies and extensions", meta.body_bytes);
     report.row("bytes of the file", meta.file_len);
+}
+
+fn volume(disk: &Arc<dyn Disk>, name: &Path) -> Result<Report> {
+    let found = tidestore_blobs::inspect(disk, name)?;
+    if let Some((offset, problem)) = found.problems.first() {
+        let more = match found.problems.len() - 1 {
+            0 => String::new(),
+            more => format!("; and {more} more problems"),
+        };
+        let name = name.display();
+        let text = format!("{name} is damaged at byte {offset}: {problem}{more}");
+        return Err(Error::new(ErrorKind::Corruption, text));
+    }
+    let VolumeReport {
+        head,
+        records,
+        empty,
+        ..
+    } = &found;
+    let mut report = Report {
+        title: "volume of attachments, version 1".to_owned(),
+        rows: Vec::new(),
+    };
+    report.row("store", hex(&head.store));
+    report.row("app number", head.app.0);
+    report.row("shard", head.shard);
+    report.row("number", head.number);
+    report.row("bucket start, ms", head.bucket.start);
+    report.row("bucket end, ms", head.bucket.end);
+    report.row("records", records.len());
+    let contents = records.iter().map(|record| u64::from(record.head.length));
+    report.row("bytes of contents", contents.sum::<u64>());
+    let stored = records.iter().map(|record| record.record);
+    report.row("bytes of records", stored.sum::<u64>());
+    report.row("empty bytes", empty);
+    for record in records.iter().take(RECORDS_SHOWN) {
+        report.row("record", record_text(record));
+    }
+    if records.len() > RECORDS_SHOWN {
+        report.row("further records, not shown", records.len() - RECORDS_SHOWN);
+    }
+    report.row("checksums", "all right");
+    Ok(report)
+}
+
+fn record_text(record: &FoundRecord) -> String {
+    let head = &record.head;
+    let compressed = head.chunks.iter().filter(|chunk| chunk.compressed).count();
+    let hash = hex(head.hash.get(..8).unwrap_or_default());
+    format!(
+        "at {}: {} bytes, {} as stored, {} chunks, {compressed} of them compressed, hash {hash}…",
+        record.offset,
+        head.length,
+        head.stored(),
+        head.chunks.len(),
+    )
 }
 
 fn log(disk: &Arc<dyn Disk>, name: &Path) -> Result<Report> {

@@ -40,17 +40,31 @@ async fn expire(store: &Store, output: Output, args: &Expire) -> Result<(), Fail
             "nothing was expired: {alarm}; `tidestore expire --confirm-clock` confirms it"
         ));
     }
+    for damage in &report.damaged {
+        output.warning(&format!("a volume was left as it is: {damage}"));
+    }
     output.show(|| text(&report), || value(&report))
 }
 
 fn text(report: &ExpiryReport) -> String {
-    let mut table = table(["app", "messages", "segments", "bytes freed"]);
+    let mut table = table([
+        "app",
+        "messages",
+        "segments",
+        "bytes freed",
+        "attachments",
+        "bytes of attachments",
+        "volumes",
+    ]);
     for (key, app) in &report.apps {
         table.add_row([
             key.into(),
             right(count(app.messages)),
             right(count(app.segments)),
             right(count(app.bytes)),
+            right(count(app.attachments)),
+            right(count(app.attachment_bytes)),
+            right("-"),
         ]);
     }
     table.add_row([
@@ -58,6 +72,9 @@ fn text(report: &ExpiryReport) -> String {
         right(count(report.messages)),
         right(count(report.segments)),
         right(count(report.bytes)),
+        right(count(report.attachments)),
+        right(count(report.attachment_bytes)),
+        right(count(report.volumes)),
     ]);
     table.to_string()
 }
@@ -67,13 +84,25 @@ fn value(report: &ExpiryReport) -> Value {
         .apps
         .iter()
         .map(|(key, app)| {
-            json!({ "app": key, "messages": app.messages, "segments": app.segments, "bytes": app.bytes })
+            json!({
+                "app": key,
+                "messages": app.messages,
+                "segments": app.segments,
+                "bytes": app.bytes,
+                "attachments": app.attachments,
+                "attachment_bytes": app.attachment_bytes,
+            })
         })
         .collect();
     json!({
         "messages": report.messages,
         "segments": report.segments,
         "bytes": report.bytes,
+        "attachments": report.attachments,
+        "attachment_bytes": report.attachment_bytes,
+        "volumes": report.volumes,
+        "carried": report.carried,
+        "damaged": report.damaged,
         "paused": report.paused.map(|alarm| alarm.to_string()),
         "apps": apps,
     })

@@ -3,7 +3,7 @@
 //! Batches go to the store in the order of the file, a few at a time: each is submitted before the next is read, so
 //! that the order within a conversation is that of the file, and their receipts are awaited in the same order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::future::{Future, poll_fn};
@@ -15,7 +15,7 @@ use std::task::Poll;
 use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::json;
-use tidestore::plan::AppKey;
+use tidestore::plan::{AppKey, AttachmentId};
 use tidestore::{App, ErrorKind, OldMessage, Options, Receipt};
 
 use crate::args::app_key;
@@ -38,11 +38,14 @@ const SPINNER: &str = "{spinner} {bytes} {bytes_per_sec} {msg}";
 
 /// Read messages from JSON lines, each with its own time
 ///
-/// A line is {"chat":C,"from":USER,"ts":MS,"body":TEXT} and may have "kind", "id" (the client's own) and "ext".
+/// A line is {"chat":C,"from":USER,"ts":MS,"body":TEXT} and may have "kind", "id" (the client's own), "ext"
+/// and "attachments" (a list of ids).
 /// Lines that are refused are counted and the first ones shown; they do not stop the others.
 ///
 /// Running an import again stores nothing twice, also after it was killed. A file that holds the same line twice
 /// keeps both, unless half a million other lines stand between them.
+///
+/// Attachments that a line names need not be in this store: the reference is kept, and the report counts them.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// The app's key, org#app
@@ -135,6 +138,8 @@ type Receipts<'a> = Pin<Box<dyn Future<Output = Vec<tidestore::Result<Receipt>>>
 /// A batch that the store works on.
 struct InFlight<'a> {
     numbers: Vec<u64>,
+    /// What each message names.
+    attachments: Vec<Vec<AttachmentId>>,
     receipts: Result<Receipts<'a>, Vec<tidestore::Result<Receipt>>>,
 }
 
@@ -144,6 +149,8 @@ struct Importer<'a> {
     acks: Option<File>,
     bar: ProgressBar,
     tally: Tally,
+    /// Attachments that were named, and whether they are in the store.
+    named: HashMap<AttachmentId, bool>,
     occurrences: Occurrences,
     numbers: Vec<u64>,
     batch: Vec<OldMessage>,
@@ -158,6 +165,7 @@ impl<'a> Importer<'a> {
             acks,
             bar,
             tally: Tally::default(),
+            named: HashMap::new(),
             occurrences: Occurrences::default(),
             numbers: Vec::with_capacity(BATCH),
             batch: Vec::with_capacity(BATCH),
@@ -218,6 +226,8 @@ impl<'a> Importer<'a> {
         }
         let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
         let numbers = std::mem::replace(&mut self.numbers, Vec::with_capacity(BATCH));
+        let named = |old: &OldMessage| old.message.attachments.clone();
+        let attachments = batch.iter().map(named).collect();
         let app = self.app;
         let mut receipts: Receipts<'a> = Box::pin(app.import(batch));
         // The first poll puts the batch into the queues of its shards; from then on the store works on it by itself.
@@ -226,7 +236,11 @@ impl<'a> Importer<'a> {
             Poll::Ready(receipts) => Err(receipts),
             Poll::Pending => Ok(receipts),
         };
-        self.in_flight.push_back(InFlight { numbers, receipts });
+        self.in_flight.push_back(InFlight {
+            numbers,
+            attachments,
+            receipts,
+        });
         if self.in_flight.len() >= IN_FLIGHT {
             self.settle().await
         } else {
@@ -236,7 +250,12 @@ impl<'a> Importer<'a> {
 
     /// Waits for the oldest batch and counts what became of it.
     async fn settle(&mut self) -> Result<(), Failure> {
-        let Some(InFlight { numbers, receipts }) = self.in_flight.pop_front() else {
+        let Some(InFlight {
+            numbers,
+            attachments,
+            receipts,
+        }) = self.in_flight.pop_front()
+        else {
             return Ok(());
         };
         let receipts = match receipts {
@@ -245,10 +264,13 @@ impl<'a> Importer<'a> {
         };
         let mut lines = String::new();
         let mut failed = None;
-        for (number, receipt) in numbers.into_iter().zip(receipts) {
+        for ((number, attachments), receipt) in numbers.into_iter().zip(attachments).zip(receipts) {
             match receipt {
                 Ok(receipt) => {
                     self.tally.receive(receipt);
+                    if !self.are_here(&attachments).await? {
+                        self.tally.dangling += 1;
+                    }
                     if self.acks.is_some() {
                         let _ = writeln!(lines, "{number} {} {}", receipt.id, receipt.seq);
                     }
@@ -268,6 +290,33 @@ impl<'a> Importer<'a> {
         self.bar
             .set_message(format!("{} stored", count(self.tally.stored)));
         failed.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Whether the store has all of these attachments; each is looked for once.
+    async fn are_here(&mut self, ids: &[AttachmentId]) -> Result<bool, Failure> {
+        let mut all = true;
+        for id in ids {
+            let here = if let Some(here) = self.named.get(id) {
+                *here
+            } else {
+                let here = is_here(self.app, *id).await?;
+                self.named.insert(*id, here);
+                self.tally.missing += u64::from(!here);
+                here
+            };
+            all &= here;
+        }
+        Ok(all)
+    }
+}
+
+async fn is_here(app: &App, id: AttachmentId) -> Result<bool, Failure> {
+    match app.attachment(id).await {
+        Ok(_) => Ok(true),
+        Err(error) => match error.kind() {
+            ErrorKind::AttachmentNotFound | ErrorKind::AttachmentExpired => Ok(false),
+            _ => Err(error.into()),
+        },
     }
 }
 
@@ -291,6 +340,9 @@ struct Tally {
     duplicates: u64,
     refused: u64,
     reasons: BTreeMap<&'static str, Reason>,
+    /// Messages that name attachments that are not in the store, and how many those are.
+    dangling: u64,
+    missing: u64,
 }
 
 /// Lines that were refused for one reason.
@@ -335,6 +387,14 @@ impl Tally {
                 let _ = write!(text, "\n    line {number}: {}", plain(why));
             }
         }
+        if self.dangling > 0 {
+            let _ = write!(
+                text,
+                "\n  {} messages name {} attachments that are not in this store; the references are kept",
+                count(self.dangling),
+                count(self.missing)
+            );
+        }
         text
     }
 
@@ -356,6 +416,8 @@ impl Tally {
             "refused": self.refused,
             "shift_ms": shift,
             "reasons": reasons,
+            "messages_with_missing_attachments": self.dangling,
+            "missing_attachments": self.missing,
         })
     }
 }

@@ -46,7 +46,7 @@ fn not_found(args: &Inspect, error: tidestore::Error) -> Failure {
     if is_missing {
         return Failure::NotFound {
             what: format!("there is no file {}", args.file.display()),
-            help: "segments lie in apps/*/messages/, logs in log/, tables in views/".to_owned(),
+            help: "segments lie in apps/*/messages/, volumes in apps/*/blobs/, logs in log/, tables in views/".to_owned(),
         };
     }
     error.into()

@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub(crate) mod app;
+pub(crate) mod blob;
 pub(crate) mod demo;
 pub(crate) mod expire;
 pub(crate) mod export;

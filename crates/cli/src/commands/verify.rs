@@ -36,12 +36,16 @@ fn text(report: &VerifyReport) -> String {
         problems => format!("{problems} problems"),
     };
     lines.push(format!(
-        "{verdict}: {} messages in {} segments ({} bytes), {} receipt runs, {} conversations",
+        "{verdict}: {} messages in {} segments, {} receipt runs, {} conversations, \
+         {} attachments with {} contents in {} volumes; {} bytes read",
         count(report.messages),
         count(report.segments),
-        count(report.bytes),
         count(report.receipt_runs),
-        count(report.conversations)
+        count(report.conversations),
+        count(report.attachments),
+        count(report.contents),
+        count(report.volumes),
+        count(report.bytes)
     ));
     lines.join("\n")
 }
@@ -60,5 +64,8 @@ fn value(report: &VerifyReport) -> serde_json::Value {
         "bytes": report.bytes,
         "receipt_runs": report.receipt_runs,
         "conversations": report.conversations,
+        "attachments": report.attachments,
+        "contents": report.contents,
+        "volumes": report.volumes,
     })
 }

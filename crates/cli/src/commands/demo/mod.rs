@@ -2,9 +2,10 @@
 //!
 //! Four apps, one per plan, live through 200 days in a few seconds: messages are appended durably while a simulated
 //! clock walks from day to day, and expiry runs each day, on the real disk. What is printed is measured, and what
-//! remains is compared with what was acknowledged.
+//! remains is compared with what was acknowledged. Two more apps send attachments.
 
 mod latency;
+mod media;
 mod reads;
 mod report;
 mod terms;
@@ -22,7 +23,7 @@ use crate::output::Output;
 use crate::session::{Place, close, holds_something, warn};
 use crate::times;
 
-/// Show the main job on generated chat: 200 days, four apps, one per plan
+/// Show the main job on generated chat: 200 days, four apps, one per plan, two more that send media
 ///
 /// Works in a temporary directory that is gone afterwards, unless --data names an empty or missing one, which is kept.
 #[derive(Debug, Args)]
@@ -95,6 +96,7 @@ async fn demo(dir: &Path, output: Output, args: &Demo) -> Result<(), Failure> {
     let ended = async {
         let cold = reads::cold(&store, &walked, args.seed).await?;
         walk::compare(&store, &mut walked).await?;
+        walked.media.look(&store).await?;
         let downgrade = terms::downgrade(&store).await?;
         let refused = terms::refused(&store).await?;
         Ok(report::Report {

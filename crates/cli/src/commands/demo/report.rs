@@ -34,6 +34,7 @@ impl Report {
         format!(
             "{DAYS} days of chat, and one day of silence: what each plan keeps\n{}\n\
              Kept messages are those that were acknowledged and are within the retention, counted after reopening.\n\n\
+             {}\n\n\
              How long it took\n{}\n\
              {} flushing and {} in {} merges on top; reopening took {}. After it the store's caches are empty \
              at first, those of the operating system are not.\n\n\
@@ -41,6 +42,7 @@ impl Report {
              visible {} -> {}, undone -> {}\n\
              A message of one byte too many: {}",
             self.apps(),
+            walked.media.text(),
             self.latencies(),
             show(walked.flushing),
             show(walked.merging),
@@ -133,6 +135,7 @@ impl Report {
         json!({
             "days": DAYS,
             "apps": apps,
+            "attachments": walked.media.value(),
             "append_batch": walked.appends.value(),
             "expire": walked.expiries.value(),
             "page_warm": self.warm.value(),

@@ -10,6 +10,7 @@ use tidestore_workload::{Line, Workload, WorkloadOptions};
 use tokio::task::JoinSet;
 
 use super::latency::{Latencies, timed};
+use super::media::Media;
 use super::{DAY, DAYS, Demo};
 use crate::error::Failure;
 use crate::output::{Output, count};
@@ -25,6 +26,7 @@ const SAMPLE: u64 = 20;
 /// What happened in the days.
 pub(crate) struct Walked {
     pub(crate) tenants: Vec<Tenant>,
+    pub(crate) media: Media,
     pub(crate) appends: Latencies,
     pub(crate) expiries: Latencies,
     pub(crate) flushing: Duration,
@@ -63,6 +65,7 @@ pub(crate) async fn walk(
 ) -> Result<Walked, Failure> {
     let mut walked = Walked {
         tenants: found_apps(store, args.seed).await?,
+        media: Media::new(store, args.seed).await?,
         appends: Latencies::new()?,
         expiries: Latencies::new()?,
         flushing: Duration::ZERO,
@@ -79,6 +82,7 @@ pub(crate) async fn walk(
     let mut times = times.into_iter().peekable();
     for day in 0..DAYS {
         bar.set_message(format!("day {}", day + 1));
+        walked.media.day(store, day).await?;
         for hour in 0..24 {
             clock.advance(Duration::from_millis(HOUR));
             let end = day * DAY + (hour + 1) * HOUR;
