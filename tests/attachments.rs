@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tidestore::disk::Survival;
 use tidestore::plan::{AttachmentId, Plan, Terms};
-use tidestore::{App, Attachment, Cursor, ErrorKind, NewAttachment, Page, Reference, Store};
+use tidestore::{
+    App, Attachment, AttachmentUsage, Cursor, ErrorKind, NewAttachment, Page, Reference, Store,
+};
 use tidestore_tests::{DAY, HOUR, Machine, group, key, old, run, text, user};
 
 const LIMIT: usize = 10 << 20;
@@ -88,7 +90,8 @@ fn contents_of_every_size_come_back_whole_and_by_range() {
                     len..len,
                 ] {
                     let end = range.end.min(len);
-                    let Some(wanted) = bytes.get(range.start as usize..end as usize) else {
+                    let index = |at: u64| usize::try_from(at).unwrap();
+                    let Some(wanted) = bytes.get(index(range.start)..index(end)) else {
                         continue;
                     };
                     let part = app.open_attachment_range(*id, range).await.unwrap();
@@ -179,7 +182,10 @@ fn the_byte_past_the_limit_ends_an_upload_and_nothing_of_it_stays() {
         assert!(matches!(error.kind(), ErrorKind::Limit(_)));
         drop(upload);
         assert_eq!(machine.disk.total_bytes(), before);
-        assert_eq!(app.attachment_usage().await.unwrap(), Default::default());
+        assert_eq!(
+            app.attachment_usage().await.unwrap(),
+            AttachmentUsage::default()
+        );
         let whole = app
             .put_attachment(file("x"), stream(LIMIT as u64))
             .await
@@ -365,7 +371,10 @@ fn an_attachment_lives_as_long_as_the_youngest_message_that_refers_to_it() {
             clean(&store).await;
         }
         assert_eq!(volumes(&machine), 0);
-        assert_eq!(app.attachment_usage().await.unwrap(), Default::default());
+        assert_eq!(
+            app.attachment_usage().await.unwrap(),
+            AttachmentUsage::default()
+        );
     });
 }
 
@@ -628,7 +637,10 @@ fn puts_share_volumes_and_a_deleted_app_leaves_none() {
             .create_app(&key("acme#chat"), Terms::of(Plan::Free))
             .await
             .unwrap();
-        assert_eq!(app.attachment_usage().await.unwrap(), Default::default());
+        assert_eq!(
+            app.attachment_usage().await.unwrap(),
+            AttachmentUsage::default()
+        );
         clean(&store).await;
     });
 }

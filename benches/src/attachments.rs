@@ -53,6 +53,11 @@ impl Contents {
         }
     }
 
+    /// Bytes of each.
+    pub fn size(&self) -> usize {
+        self.noise.len()
+    }
+
     /// One that was never handed out before.
     pub fn fresh(&self) -> Vec<u8> {
         let mut bytes = self.noise.clone();

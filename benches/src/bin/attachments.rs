@@ -3,94 +3,104 @@
 //! Criterion measures one thing after the other; on a machine whose disk changes its mind from second to second only
 //! figures of the same moments can be compared. So here each round does both, and the medians of the rounds' ratios
 //! are printed.
+//!
+//! ```text
+//! attachments                                  the table of benches/README.md
+//! attachments SHARED_KIB SIZE_KIB WRITERS      one line of it, with a threshold of one's own
+//! ```
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidestore::Options;
 use tidestore_benches::Bench;
-use tidestore_benches::attachments::{Contents, get_all, keepers, put_all, remove_all};
+use tidestore_benches::attachments::{Contents, Keeper, get_all, keepers, put_all, remove_all};
 
 const ROUNDS: usize = 7;
+/// So many bytes are put in a round, or a few attachments if they are large.
+const ROUND_BYTES: usize = 64 << 20;
+
+fn main() {
+    let numbers: Vec<usize> = std::env::args().skip(1).flat_map(|n| n.parse()).collect();
+    let default = Options::default().shared_attachment_bytes;
+    let (shared, lines) = match numbers[..] {
+        [shared, size, writers] => (shared << 10, vec![(size << 10, writers)]),
+        _ => {
+            let sizes = [20 << 10, 200 << 10, 10 << 20];
+            let lines = sizes.into_iter().flat_map(|size| [(size, 1), (size, 16)]);
+            (default, lines.collect())
+        }
+    };
+    println!(
+        "attachments up to {} KiB share volumes; medians of {ROUNDS} rounds",
+        shared >> 10
+    );
+    println!(
+        "{:>8} {:>7} | {:>9} {:>9} {:>6} | {:>9} {:>9} {:>6}",
+        "size", "at once", "put MB/s", "plain", "ratio", "get MB/s", "plain", "ratio"
+    );
+    for (size, writers) in lines {
+        let [put, plain_put, put_ratio, get, plain_get, get_ratio] = line(shared, size, writers);
+        println!(
+            "{:>7}K {writers:>7} | {put:>9.0} {plain_put:>9.0} {put_ratio:>6.2} | {get:>9.0} {plain_get:>9.0} {get_ratio:>6.2}",
+            size >> 10
+        );
+    }
+}
+
+/// Medians of: put, plain put, their ratio, get, plain get, their ratio.
+fn line(shared_attachment_bytes: usize, size: usize, writers: usize) -> [f64; 6] {
+    let bench = Bench::new(Options {
+        shared_attachment_bytes,
+        ..Options::default()
+    });
+    let (store, plain) = keepers(&bench);
+    let contents = Arc::new(Contents::new(size));
+    // One writer alone is slow; the largest need enough of them for sixteen writers.
+    let total = (ROUND_BYTES / size / (if writers == 1 { 4 } else { 1 })).clamp(12, 1_600);
+    let mut figures: [Vec<f64>; 6] = Default::default();
+    for round in 0..=ROUNDS {
+        // Who goes first changes from round to round: the second finds the disk busier.
+        let (ours, theirs) = if round % 2 == 0 {
+            let ours = put_and_get(&bench, &store, &contents, writers, total);
+            (ours, put_and_get(&bench, &plain, &contents, writers, total))
+        } else {
+            let theirs = put_and_get(&bench, &plain, &contents, writers, total);
+            (
+                put_and_get(&bench, &store, &contents, writers, total),
+                theirs,
+            )
+        };
+        // The first round warms up.
+        if round > 0 {
+            let ratios = [ours.0 / theirs.0, ours.1 / theirs.1];
+            let all = [ours.0, theirs.0, ratios[0], ours.1, theirs.1, ratios[1]];
+            for (figures, figure) in figures.iter_mut().zip(all) {
+                figures.push(figure);
+            }
+        }
+    }
+    figures.map(median)
+}
+
+/// Megabytes a second, putting and getting.
+#[expect(clippy::cast_precision_loss, reason = "for people to read")]
+fn put_and_get(
+    bench: &Bench,
+    keeper: &Keeper,
+    contents: &Arc<Contents>,
+    writers: usize,
+    total: usize,
+) -> (f64, f64) {
+    let rate = |time: Duration| (contents.size() * total) as f64 / time.as_secs_f64() / 1e6;
+    let (put, kept) = put_all(bench, keeper, contents, writers, total);
+    let kept = Arc::new(kept);
+    let get = get_all(bench, keeper, &kept, writers);
+    remove_all(bench, keeper, &kept);
+    (rate(put), rate(get))
+}
 
 fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_unstable_by(f64::total_cmp);
     figures[figures.len() / 2]
-}
-
-/// `attachments SHARED_KIB SIZE_KIB WRITERS` measures one line alone.
-fn only() -> Option<(usize, usize)> {
-    let number = |nth| std::env::args().nth(nth)?.parse().ok();
-    Some((number(2)?, number(3)?))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "for people to read")]
-fn main() {
-    let shared = std::env::args()
-        .nth(1)
-        .and_then(|kib| kib.parse::<usize>().ok());
-    let shared_attachment_bytes =
-        shared.map_or(Options::default().shared_attachment_bytes, |kib| kib << 10);
-    let only = only();
-    println!(
-        "attachments up to {} KiB share volumes; medians of {ROUNDS} rounds",
-        shared_attachment_bytes >> 10
-    );
-    println!(
-        "{:>8} {:>7} | {:>12} {:>12} {:>7} | {:>12} {:>12} {:>7}",
-        "size", "at once", "put MB/s", "plain", "ratio", "get MB/s", "plain", "ratio"
-    );
-    for (len, total) in [(20 << 10, 1_600), (200 << 10, 480), (10 << 20, 24)] {
-        for writers in [1, 16] {
-            if only.is_some_and(|only| only != (len >> 10, writers)) {
-                continue;
-            }
-            let bench = Bench::new(Options {
-                shared_attachment_bytes,
-                ..Options::default()
-            });
-            let (store, plain) = keepers(&bench);
-            let contents = Arc::new(Contents::new(len));
-            let total = if writers == 1 { total / 4 } else { total };
-            let rate = |time: Duration| (len * total) as f64 / time.as_secs_f64() / 1e6;
-            let mut figures: [Vec<f64>; 6] = Default::default();
-            for round in 0..=ROUNDS {
-                let mut of_round = [0.0; 4];
-                // Who goes first changes from round to round: the second finds the disk busier.
-                let both = [(0, &store), (1, &plain)];
-                let both = if round % 2 == 0 {
-                    both
-                } else {
-                    [both[1], both[0]]
-                };
-                for (place, keeper) in both {
-                    let (time, kept) = put_all(&bench, keeper, &contents, writers, total);
-                    of_round[place] = rate(time);
-                    let kept = Arc::new(kept);
-                    of_round[place + 2] = rate(get_all(&bench, keeper, &kept, writers));
-                    remove_all(&bench, keeper, &kept);
-                }
-                if round == 0 {
-                    continue;
-                }
-                let [put, plain_put, get, plain_get] = of_round;
-                let all = [
-                    put,
-                    plain_put,
-                    put / plain_put,
-                    get,
-                    plain_get,
-                    get / plain_get,
-                ];
-                for (figures, figure) in figures.iter_mut().zip(all) {
-                    figures.push(figure);
-                }
-            }
-            let [put, plain_put, put_ratio, get, plain_get, get_ratio] = figures.map(median);
-            println!(
-                "{:>7}K {writers:>7} | {put:>12.0} {plain_put:>12.0} {put_ratio:>7.2} | {get:>12.0} {plain_get:>12.0} {get_ratio:>7.2}",
-                len >> 10
-            );
-        }
-    }
 }

@@ -96,10 +96,22 @@ pub fn inspect(disk: &Arc<dyn Disk>, path: &Path) -> Result<VolumeReport> {
     Ok(report)
 }
 
+/// Compares all chunks with their checksums, and the content with its hash.
 fn check_chunks(files: &FileCache, store: [u8; 16], at: Location) -> Result<()> {
-    let path = at.path.clone();
+    let (path, offset) = (at.path.clone(), at.offset);
     let content = Content::open(files, store, at)?
         .ok_or_else(|| Error::corruption(&path, 0, "the file is missing"))?;
-    (0..content.head().chunks.len())
-        .try_for_each(|index| content.chunks(index..index + 1).map(drop))
+    let mut hasher = blake3::Hasher::new();
+    for index in 0..content.head().chunks.len() {
+        hasher.update(&content.chunks(index..index + 1)?);
+    }
+    if *hasher.finalize().as_bytes() == content.head().hash {
+        Ok(())
+    } else {
+        Err(Error::corruption(
+            &path,
+            offset,
+            "the content has another hash",
+        ))
+    }
 }

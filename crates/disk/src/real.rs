@@ -283,7 +283,7 @@ impl Disk for RealDisk {
     fn lock(&self, path: &Path) -> Result<Box<dyn Lock>> {
         let fd = self.open_file("lock", path, OpenMode::Create)?;
         match retry_on_intr(|| flock(&fd, FlockOperation::NonBlockingLockExclusive)) {
-            Ok(()) => Ok(Box::new(RealLock { _fd: fd })),
+            Ok(()) => Ok(Box::new(RealLock { fd })),
             Err(Errno::WOULDBLOCK) => Err(Error::new(ErrorKind::Locked, "lock", path)),
             Err(errno) => Err(os("lock", path, errno)),
         }
@@ -356,11 +356,18 @@ impl File for RealFile {
     }
 }
 
-/// A held `flock`. The kernel releases it when the descriptor is closed, at the latest when the
-/// process dies.
+/// A held `flock`. The kernel releases it at the latest when the process dies.
 #[derive(Debug)]
 struct RealLock {
-    _fd: OwnedFd,
+    fd: OwnedFd,
+}
+
+impl Drop for RealLock {
+    fn drop(&mut self) {
+        // Closing alone is not enough: a child that another thread is just starting has a copy of the descriptor until it
+        // becomes another program, and would hold the lock so long.
+        let _ = flock(&self.fd, FlockOperation::Unlock);
+    }
 }
 
 impl Lock for RealLock {}

@@ -15,7 +15,7 @@ pub struct VerifyReport {
     pub segments: u64,
     /// Messages in them, visible or not yet expired from disk.
     pub messages: u64,
-    /// Bytes of those files.
+    /// Bytes of those files, and of the contents below.
     pub bytes: u64,
     /// Receipt runs read to the end.
     pub receipt_runs: u64,
