@@ -23,13 +23,12 @@ const ROUND_BYTES: usize = 64 << 20;
 fn main() {
     let numbers: Vec<usize> = std::env::args().skip(1).flat_map(|n| n.parse()).collect();
     let default = Options::default().shared_attachment_bytes;
-    let (shared, lines) = match numbers[..] {
-        [shared, size, writers] => (shared << 10, vec![(size << 10, writers)]),
-        _ => {
-            let sizes = [20 << 10, 200 << 10, 10 << 20];
-            let lines = sizes.into_iter().flat_map(|size| [(size, 1), (size, 16)]);
-            (default, lines.collect())
-        }
+    let (shared, lines) = if let [shared, size, writers] = numbers[..] {
+        (shared << 10, vec![(size << 10, writers)])
+    } else {
+        let sizes = [20 << 10, 200 << 10, 10 << 20];
+        let lines = sizes.into_iter().flat_map(|size| [(size, 1), (size, 16)]);
+        (default, lines.collect())
     };
     println!(
         "attachments up to {} KiB share volumes; medians of {ROUNDS} rounds",

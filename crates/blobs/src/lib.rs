@@ -1,8 +1,73 @@
 //! Attachments: contents of up to 10 MB, counted while they stream in, stored once in their app, kept as long as
 //! something refers to them.
 //!
-//! This crate decides and writes volumes; it makes nothing durable by itself but bytes that nobody can see yet. Its
-//! caller logs the rows of a [`Change`] and then lets [`Volumes::settle`] do to files what they say.
+//! This crate decides, and writes volumes; it makes nothing visible. Its caller logs the rows of a [`Change`], writes
+//! them into the tables, and then lets [`Volumes::settle`] do to files what they say. Until the rows are there, nobody
+//! can see the bytes; whatever a crash leaves of them is cut off or swept at the next opening.
+//!
+//! ```
+//! use std::path::PathBuf;
+//! use std::sync::Arc;
+//! use tidestore_blobs::{
+//!     Apps, Change, Content, Destination, Intake, Keeping, NewAttachment, Site, Span, Volumes, index,
+//! };
+//! use tidestore_disk::{Env, FileCache, SimClock, SimDisk};
+//! use tidestore_kv::{EngineKind, batch_of, open};
+//! use tidestore_plan::{AppId, UserId};
+//!
+//! #[derive(Debug)]
+//! struct OneApp;
+//! impl Apps for OneApp {
+//!     fn dir(&self, _: AppId) -> Option<PathBuf> {
+//!         Some("apps/one".into())
+//!     }
+//!     fn bucket(&self, _: AppId, _: u64) -> Span {
+//!         Span { start: 0, end: 86_400_000 }
+//!     }
+//!     fn floor(&self, _: AppId) -> u64 {
+//!         0
+//!     }
+//!     fn physical_floor(&self, _: AppId) -> u64 {
+//!         0
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let env = Env::sim(SimDisk::new(), SimClock::new(1_000), 7);
+//! let engine = open(EngineKind::Memory, &env.disk, "views".as_ref())?;
+//! let files = Arc::new(FileCache::new(Arc::clone(&env.disk), 8));
+//! let (store, app) = ([1; 16], AppId(1));
+//! let site = Site::new(&env, store);
+//! let mut volumes = Volumes::open(site.clone(), Arc::clone(&files), 0, &*engine, &OneApp)?;
+//!
+//! // The bytes come in pieces of any size.
+//! let to = Destination {
+//!     app,
+//!     app_dir: "apps/one".into(),
+//!     bucket: OneApp.bucket(app, 1_000),
+//!     shared_max: 256 << 10,
+//! };
+//! let mut intake = Intake::new(site, to, NewAttachment::new(UserId::parse("ann")?, "soup.txt"))?;
+//! intake.push(b"soup ")?;
+//! intake.push(b"at noon")?;
+//! let prepared = intake.finish(|_| 0)?;
+//!
+//! // Decided, made durable, and only then visible.
+//! let keeping = Keeping { retention: 7 * 86_400_000, grace: 86_400_000 };
+//! let mut change = Change::new(&*engine, None, &mut volumes, 1_000, keeping);
+//! let attachment = change.put(prepared)?;
+//! let (rows, after) = change.finish()?;
+//! engine.write(batch_of(&rows))?;
+//! volumes.settle(after)?;
+//!
+//! let at = index::locate(&*engine, app, "apps/one".as_ref(), 0, &attachment)?;
+//! let content = Content::open(&files, store, at)?.ok_or("the volume is there")?;
+//! assert_eq!(&content.chunks(0..1)?[..], b"soup at noon");
+//! assert_eq!(attachment.media_type, "text/plain");
+//! # Ok(())
+//! # }
+//! ```
+
 mod attachment;
 mod buffers;
 mod change;

@@ -6,6 +6,7 @@
 //! - Retention to the millisecond on reading, by unlink on disk; plan changes with preview and undo.
 //! - Retries are safe: by client id, and for imports by content.
 //! - One copy of each message, whatever the size of the group.
+//! - Attachments of up to 10 MB: streamed, stored once, kept as long as something refers to them.
 //!
 //! It is not: a server, a directory of users, or a replicated store. It runs inside one process, on one machine.
 //!
@@ -45,6 +46,8 @@
 //! | [`App::append`], [`App::append_many`], [`App::import`] | stored | stored | stored; later calls get [`ErrorKind::Poisoned`] |
 //! | [`App::append_with`] [`Durability::Buffered`] | stored | stored, if it was 100 ms ago; otherwise it may be gone with all that came after it in its shard | may be gone |
 //! | the same, then [`Store::sync`] | stored | stored | stored |
+//! | [`App::put_attachment`], [`Upload::finish`] | whole and readable | the same | the same; later calls get [`ErrorKind::Poisoned`] |
+//! | [`App::delete_attachment`], [`App::refer_attachment`], [`App::unrefer_attachment`] | done | done | done |
 //! | [`Store::create_app`], [`App::change_terms`], [`App::undo`], [`Store::delete_app`] | done | done | done |
 //! | [`Store::expire`] | what expired stays expired | the same | the same |
 //!
