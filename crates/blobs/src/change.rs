@@ -21,7 +21,7 @@ use crate::tables::{
     PLACES, PlaceRow, PlaceState, REFERENCES, VOLUMES, VolumeRow, app_key, attachment_key, day_of,
     number_at, place_key, reference_key, usage_key, volume_key,
 };
-use crate::volume::{Slot, Volumes};
+use crate::volume::{Filled, Slot, Volumes};
 
 /// How long attachments are kept.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +60,10 @@ pub struct After {
     pub(crate) kept: Vec<PathBuf>,
     /// Volumes in which nothing lives.
     pub(crate) unlink: Vec<PathBuf>,
+    /// Volumes of which all that lives was carried elsewhere: needed until that is logged.
+    pub(crate) carried: Vec<PathBuf>,
+    /// Volumes that this change has filled.
+    pub(crate) filled: Vec<Filled>,
     /// Dead records, by volume.
     pub(crate) punch: Vec<(AppId, u64, PathBuf, Vec<Hole>)>,
     /// Volumes that grow no more.
@@ -74,7 +78,7 @@ impl After {
         self.kept.extend(solos.into_iter().map(SoloFile::keep));
     }
 
-    /// Volumes that are to be unlinked.
+    /// Volumes in which nothing lives; they are to be unlinked.
     pub fn unlinks(&self) -> &[PathBuf] {
         &self.unlink
     }
@@ -110,8 +114,8 @@ impl<'a> Change<'a> {
     /// # Errors
     ///
     /// What the disk reports about a flush. The volumes must not be written again then.
-    pub fn finish(self) -> Result<(Changes, After)> {
-        self.volumes.sync()?;
+    pub fn finish(mut self) -> Result<(Changes, After)> {
+        self.after.filled = self.volumes.sync()?;
         Ok((self.rows.into_changes(), self.after))
     }
 
@@ -339,7 +343,8 @@ impl<'a> Change<'a> {
             let newest = self.rows.last_key(REFERENCES, &prefix)?;
             row.newest_message = newest.map(|key| number_at(&key, prefix.len()));
         }
-        if !row.is_held(floor) {
+        // Only if it was this that held it: what is over does not come back.
+        if old.is_held(floor) && !row.is_held(floor) {
             row.keep_until = self.now + self.keeping.grace;
             row.due = Some(Due::At(row.keep_until));
         } else if row.due.is_none() {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tidestore_disk::{ErrorKind as DiskErrorKind, Millis, OpenMode};
 use tidestore_kv::{Engine, Overlay, Range};
@@ -15,7 +15,7 @@ use tidestore_plan::{AppId, AttachmentId};
 
 use crate::change::{After, Change, Hole};
 use crate::content::{Content, Location};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::{BLOCK_BYTES, CHUNK_BYTES, Chunk, RecordHead, head_bytes};
 use crate::intake::SoloFile;
 use crate::pack::Packer;
@@ -66,6 +66,15 @@ pub struct Punched {
     app: AppId,
     volume: u64,
     places: Vec<u64>,
+}
+
+/// How giving space back went.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// What was punched.
+    pub punched: Vec<Punched>,
+    /// The first thing that failed.
+    pub failed: Option<Error>,
 }
 
 impl Change<'_> {
@@ -131,15 +140,17 @@ impl Change<'_> {
                 limit: PORTION,
             };
             let due = engine.range(DUE, range)?;
-            found.more |= due.len() == PORTION;
+            let (full, mut moved) = (due.len() == PORTION, false);
             for (key, _) in due {
-                self.review(app, &key, floor, is_held, found)?;
+                moved |= self.review(app, &key, floor, is_held, found)?;
             }
+            // A portion that is held as a whole can wait; otherwise the next pass begins behind this one.
+            found.more |= full && moved;
         }
         Ok(())
     }
 
-    /// Looks at one attachment whose time may be over.
+    /// Looks at one attachment whose time may be over; false if it was left as it is.
     fn review(
         &mut self,
         app: AppId,
@@ -147,18 +158,18 @@ impl Change<'_> {
         floor: Millis,
         is_held: &dyn Fn(AppId, AttachmentId) -> bool,
         found: &mut Collected,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let Some(id) = key.get(13..).and_then(|id| id.first_chunk()) else {
-            return Ok(());
+            return Ok(false);
         };
         let id = AttachmentId::from_bytes(*id);
         if is_held(app, id) {
-            return Ok(());
+            return Ok(false);
         }
         let row: Option<AttachmentRow> = self.rows.get(ATTACHMENTS, &attachment_key(app, id))?;
         let Some(row) = row else {
             self.rows.delete(DUE, key);
-            return Ok(());
+            return Ok(true);
         };
         let due = if self.now < row.keep_until {
             Some(Due::At(row.keep_until))
@@ -168,10 +179,12 @@ impl Change<'_> {
             Some(Due::Below(newest))
         } else {
             found.attachments.push((app, row.length));
-            return self.remove(app, id, &row);
+            self.remove(app, id, &row)?;
+            return Ok(true);
         };
         let later = AttachmentRow { due, ..row.clone() };
-        self.put_row(app, id, Some(&row), &later)
+        self.put_row(app, id, Some(&row), &later)?;
+        Ok(true)
     }
 
     /// Decides what becomes of the volumes that lost records.
@@ -188,7 +201,8 @@ impl Change<'_> {
             let Some(dir) = apps.dir(app) else { continue };
             let written = row.len - BLOCK_BYTES;
             if row.sealed && row.live == 0 {
-                self.drop_volume(app, &dir, number, &row)?;
+                let path = self.drop_volume(app, &dir, number, &row)?;
+                self.after.unlink.push(path);
                 found.volumes += 1;
             } else if row.sealed && !row.solo && row.live * CARRY_BELOW <= written {
                 match self.carry(apps, app, &dir, number, &row) {
@@ -228,7 +242,13 @@ impl Change<'_> {
     }
 
     /// Forgets a volume in which nothing lives; its file goes once that is logged.
-    fn drop_volume(&mut self, app: AppId, dir: &Path, number: u64, row: &VolumeRow) -> Result<()> {
+    fn drop_volume(
+        &mut self,
+        app: AppId,
+        dir: &Path,
+        number: u64,
+        row: &VolumeRow,
+    ) -> Result<PathBuf> {
         for key in self.rows.keys(PLACES, &number.to_be_bytes())? {
             if let Some(place) = self.rows.get::<PlaceRow>(PLACES, &key)?
                 && place.state == PlaceState::Dead
@@ -239,9 +259,8 @@ impl Change<'_> {
         }
         self.rows.delete(VOLUMES, volume_key(app, number));
         self.discharge(app, day_of(row.created), BLOCK_BYTES)?;
-        let path = volume_path(dir, row.bucket, self.volumes.shard, number, row.solo);
-        self.after.unlink.push(path);
-        Ok(())
+        let shard = self.volumes.shard;
+        Ok(volume_path(dir, row.bucket, shard, number, row.solo))
     }
 
     fn discharge(&mut self, app: AppId, day: u32, bytes: u64) -> Result<()> {
@@ -294,7 +313,8 @@ impl Change<'_> {
             // Kept in step: should the disk be full at the next one, this one has moved.
             self.rows.put(VOLUMES, volume_key(app, number), &volume)?;
         }
-        self.drop_volume(app, dir, number, &volume)?;
+        let path = self.drop_volume(app, dir, number, &volume)?;
+        self.after.carried.push(path);
         Ok(carried)
     }
 
@@ -302,8 +322,8 @@ impl Change<'_> {
     fn reread(&self, at: Location) -> Result<(RecordHead, Vec<u8>)> {
         let path = at.path.clone();
         let content = Content::open(&self.volumes.files, self.volumes.site.store, at)?;
-        let content = content
-            .ok_or_else(|| crate::error::Error::corruption(&path, 0, "the volume is missing"))?;
+        let content =
+            content.ok_or_else(|| Error::corruption(&path, 0, "the volume is missing"))?;
         let old = content.head();
         let count = old.chunks.len();
         let mut record = vec![0; head_bytes(count)];
@@ -476,37 +496,43 @@ pub fn apps_with_volumes(engine: &dyn Engine) -> Result<BTreeSet<AppId>> {
 
 impl Volumes {
     /// Does to files what a logged change says: keeps what it named, unlinks what it dropped, punches out what is dead.
-    /// What comes back is to be noted with [`Change::punched`].
-    ///
-    /// # Errors
-    ///
-    /// What the disk reports. The change stands; what is left is done by a later pass.
-    pub fn settle(&mut self, after: After) -> Result<Vec<Punched>> {
+    /// What was punched is to be noted with [`Change::punched`]. All of it is tried; the first failure is told, and
+    /// what it leaves is done by a later pass.
+    pub fn settle(&mut self, after: After) -> Settled {
         self.committed();
         after.solos.into_iter().map(SoloFile::keep).for_each(drop);
         for (app, bucket, number) in after.ended {
             self.close(app, bucket, number);
         }
-        self.unlink(&after.unlink)?;
-        let mut punched = Vec::new();
-        for (app, volume, path, holes) in after.punch {
-            if self.punch(&path, &holes)? {
-                let places = holes.iter().map(|hole| hole.offset).collect();
-                punched.push(Punched {
-                    app,
-                    volume,
-                    places,
-                });
+        let mut settled = Settled::default();
+        let mut paths = std::mem::take(&mut self.unremoved);
+        paths.extend(after.unlink);
+        paths.extend(after.carried);
+        for path in paths {
+            if let Err(error) = self.unlink(&path) {
+                settled.failed.get_or_insert(error);
+                self.unremoved.push(path);
             }
         }
-        Ok(punched)
+        for (app, volume, path, holes) in after.punch {
+            match self.punch(&path, &holes) {
+                Ok(true) => settled.punched.push(Punched {
+                    app,
+                    volume,
+                    places: holes.iter().map(|hole| hole.offset).collect(),
+                }),
+                Ok(false) => {}
+                Err(error) => drop(settled.failed.get_or_insert(error)),
+            }
+        }
+        settled
     }
 
     /// The change could not be logged. `unlogged` says that this is sure; otherwise every file stays for the next
     /// opening to decide.
     pub fn abandon(&mut self, engine: &dyn Engine, after: After, unlogged: bool) {
         if unlogged {
-            self.aborted(engine);
+            self.aborted(engine, after.filled);
             for path in after.kept {
                 // What cannot be removed now is swept at the next opening.
                 let _ = self.site.disk.remove_file(&path);
@@ -522,20 +548,18 @@ impl Volumes {
     ///
     /// What the disk reports.
     pub fn make_room(&self, after: &After) -> Result<()> {
-        self.unlink(&after.unlink)
+        after.unlink.iter().try_for_each(|path| self.unlink(path))
     }
 
-    fn unlink(&self, paths: &[std::path::PathBuf]) -> Result<()> {
-        for path in paths {
-            self.files.forget(path);
-            match self.site.disk.remove_file(path) {
-                Err(error) if error.kind() != DiskErrorKind::NotFound => return Err(error.into()),
-                _ => {}
-            }
-            if let Some(dir) = path.parent() {
-                // Fails while the bucket holds files, which is as it should be.
-                let _ = self.site.disk.remove_dir(dir);
-            }
+    fn unlink(&self, path: &Path) -> Result<()> {
+        self.files.forget(path);
+        match self.site.disk.remove_file(path) {
+            Err(error) if error.kind() != DiskErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        if let Some(dir) = path.parent() {
+            // Fails while the bucket holds files, which is as it should be.
+            let _ = self.site.disk.remove_dir(dir);
         }
         Ok(())
     }

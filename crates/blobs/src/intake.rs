@@ -42,6 +42,13 @@ pub struct Destination {
     pub shared_max: usize,
 }
 
+impl Destination {
+    /// So much is held before it goes into a file of its own: the media type must not depend on how a stream is cut.
+    fn held_max(&self) -> usize {
+        self.shared_max.max(SNIFF_BYTES)
+    }
+}
+
 /// Counts what comes in against the limit and the announcement.
 #[derive(Clone, Copy, Debug)]
 pub struct Tally {
@@ -193,7 +200,7 @@ impl Intake {
         self.tally.take(bytes.len())?;
         self.hasher.update(bytes);
         match &mut self.body {
-            Body::Held(held) if held.len() + bytes.len() <= self.to.shared_max => {
+            Body::Held(held) if held.len() + bytes.len() <= self.to.held_max() => {
                 held.extend_from_slice(bytes);
                 Ok(())
             }
@@ -217,6 +224,21 @@ impl Intake {
         self.settle_media_type(&head);
         let packer = Packer::new(self.new.media_type.as_deref().unwrap_or_default())?;
         Solo::create(&self.site, &self.to, packer)
+    }
+
+    fn volume_head(
+        &self,
+        number: u64,
+        hash: &ContentHash,
+        home: &impl Fn(&ContentHash) -> u16,
+    ) -> VolumeHead {
+        VolumeHead {
+            store: self.site.store,
+            app: self.to.app,
+            shard: home(hash),
+            number,
+            bucket: self.to.bucket,
+        }
     }
 
     /// Turns a content behind its headroom into a record.
@@ -278,6 +300,13 @@ impl Intake {
         let length = self.tally.end()?;
         let hash = *self.hasher.finalize().as_bytes();
         let body = match std::mem::replace(&mut self.body, Body::Held(Vec::new())) {
+            // Held only until the media type could be told.
+            Body::Held(raw) if raw.len() > self.to.shared_max => {
+                let mut solo = self.start_solo(&raw, &[])?;
+                solo.write(&raw)?;
+                let head = self.volume_head(solo.number, &hash, &home);
+                solo.finish(&head, length, hash)?
+            }
             Body::Held(raw) => {
                 let mut whole = vec![0; HEADROOM];
                 whole.extend_from_slice(&raw);
@@ -285,13 +314,7 @@ impl Intake {
             }
             Body::Whole(whole) => self.shared_record(whole)?,
             Body::Solo(solo) => {
-                let head = VolumeHead {
-                    store: self.site.store,
-                    app: self.to.app,
-                    shard: home(&hash),
-                    number: solo.number,
-                    bucket: self.to.bucket,
-                };
+                let head = self.volume_head(solo.number, &hash, &home);
                 solo.finish(&head, length, hash)?
             }
         };

@@ -58,7 +58,7 @@
 //! let attachment = change.put(prepared)?;
 //! let (rows, after) = change.finish()?;
 //! engine.write(batch_of(&rows))?;
-//! volumes.settle(after)?;
+//! assert!(volumes.settle(after).failed.is_none());
 //!
 //! let at = index::locate(&*engine, app, "apps/one".as_ref(), 0, &attachment)?;
 //! let content = Content::open(&files, store, at)?.ok_or("the volume is there")?;
@@ -89,7 +89,7 @@ mod volume;
 pub use attachment::{Attachment, ContentHash, NewAttachment, Reference};
 pub use buffers::Buffers;
 pub use change::{After, Change, Keeping};
-pub use collect::{Collected, Punched, apps_with_volumes};
+pub use collect::{Collected, Punched, Settled, apps_with_volumes};
 pub use content::{Content, Location};
 pub use error::{Error, ErrorKind, Result};
 pub use format::{CHUNK_BYTES, Chunk, RecordHead, Span, VolumeHead};

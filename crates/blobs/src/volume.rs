@@ -28,6 +28,19 @@ pub struct Volumes {
     pub(crate) files: Arc<FileCache>,
     pub(crate) shard: u16,
     active: HashMap<(AppId, Span), Active>,
+    /// Volumes that the change in the making has filled. They are flushed with it, and grow again if it is abandoned.
+    filled: Vec<Filled>,
+    /// Volumes that would still grow, but for another one of the same bucket; closed when that is over.
+    strays: Vec<(AppId, Span, u64)>,
+    /// Files that could not be removed when it was time; tried again with the next.
+    pub(crate) unremoved: Vec<PathBuf>,
+}
+
+/// A volume that was filled.
+#[derive(Debug)]
+pub(crate) struct Filled {
+    place: (AppId, Span),
+    active: Active,
 }
 
 #[derive(Debug)]
@@ -39,6 +52,32 @@ struct Active {
     dirty: bool,
     /// Made since the last flush: its name is not durable yet, and no table knows it.
     fresh: bool,
+}
+
+impl Active {
+    /// Makes what was written durable, and the name of a new file.
+    fn sync(&mut self, site: &Site) -> Result<()> {
+        if !self.dirty {
+            return Ok(());
+        }
+        if let Some(file) = &self.file {
+            file.sync_data()?;
+        }
+        if self.fresh {
+            let dir = self.path.parent().unwrap_or(Path::new(""));
+            site.disk.sync_dir(dir)?;
+        }
+        self.dirty = false;
+        Ok(())
+    }
+
+    /// Removes the file of a volume that no table knows.
+    fn remove(&mut self, site: &Site, files: &FileCache) {
+        files.forget(&self.path);
+        self.file = None;
+        // What cannot be removed now is swept at the next opening.
+        let _ = site.disk.remove_file(&self.path);
+    }
 }
 
 /// A place that was found for a record.
@@ -68,6 +107,9 @@ impl Volumes {
             files,
             shard,
             active: HashMap::new(),
+            filled: Vec::new(),
+            strays: Vec::new(),
+            unremoved: Vec::new(),
         };
         for key in Overlay::new(engine).keys(VOLUMES, b"")? {
             let (app, number) = (app_of(&key), number_at(&key, 4));
@@ -85,7 +127,10 @@ impl Volumes {
                     dirty: false,
                     fresh: false,
                 };
-                volumes.active.insert((app, row.bucket), active);
+                let place = (app, row.bucket);
+                if let Some(other) = volumes.active.insert(place, active) {
+                    volumes.strays.push((app, row.bucket, other.number));
+                }
             }
         }
         Ok(volumes)
@@ -128,10 +173,10 @@ impl Volumes {
             }
             row.sealed = true;
             rows.put(VOLUMES, key, &row)?;
-            if active.dirty {
-                self.sync()?;
+            let place = (app, bucket);
+            if let Some(active) = self.active.remove(&place) {
+                self.filled.push(Filled { place, active });
             }
-            self.active.remove(&(app, bucket));
         }
         let volume = self.create(app, app_dir, bucket)?;
         let offset = BLOCK_BYTES;
@@ -225,19 +270,14 @@ impl Volumes {
         }
     }
 
-    /// Makes everything durable that was written since the last flush.
-    pub(crate) fn sync(&mut self) -> Result<()> {
-        for active in self.active.values_mut().filter(|active| active.dirty) {
-            if let Some(file) = &active.file {
-                file.sync_data()?;
-            }
-            if active.fresh {
-                let dir = active.path.parent().unwrap_or(Path::new(""));
-                self.site.disk.sync_dir(dir)?;
-            }
-            active.dirty = false;
+    /// Makes everything durable that was written since the last flush. After an error no volume must be flushed again.
+    /// Hands out the volumes that were filled.
+    pub(crate) fn sync(&mut self) -> Result<Vec<Filled>> {
+        let filled = self.filled.iter_mut().map(|filled| &mut filled.active);
+        for active in filled.chain(self.active.values_mut()) {
+            active.sync(&self.site)?;
         }
-        Ok(())
+        Ok(std::mem::take(&mut self.filled))
     }
 
     /// The change that named the new volumes is in the log.
@@ -248,22 +288,25 @@ impl Volumes {
     }
 
     /// The change is surely not in the log: goes back to what the tables say.
-    pub(crate) fn aborted(&mut self, engine: &dyn Engine) {
+    pub(crate) fn aborted(&mut self, engine: &dyn Engine, filled: Vec<Filled>) {
+        let filled = filled.into_iter().chain(std::mem::take(&mut self.filled));
+        for Filled { place, active } in filled {
+            // What was begun behind it is in no table, and goes. Of several, the first is the one that the tables know.
+            self.filled_again(engine, place, active);
+        }
         let (site, files) = (&self.site, &self.files);
         self.active.retain(|(app, _), active| {
             let row = engine.get(VOLUMES, &volume_key(*app, active.number));
             match row.map(|row| row.map(|row| decode_row::<VolumeRow>(VOLUMES, b"", &row))) {
                 Ok(Some(Ok(row))) => {
-                    if let Some(file) = active.file.as_ref().filter(|_| active.dirty) {
+                    if let Some(file) = &active.file {
                         // Only to give space back; what is behind the length is overwritten or cut off anyway.
                         let _ = file.set_len(row.len);
                     }
                     true
                 }
                 Ok(None) => {
-                    files.forget(&active.path);
-                    active.file = None;
-                    let _ = site.disk.remove_file(&active.path);
+                    active.remove(site, files);
                     false
                 }
                 // Unreadable tables: touch nothing.
@@ -272,19 +315,41 @@ impl Volumes {
         });
     }
 
+    /// Lets a volume grow again, unless no table knows it.
+    fn filled_again(&mut self, engine: &dyn Engine, place: (AppId, Span), mut active: Active) {
+        let is_known = |active: &Active| {
+            let row = engine.get(VOLUMES, &volume_key(place.0, active.number));
+            !matches!(row, Ok(None))
+        };
+        if !is_known(&active) {
+            active.remove(&self.site, &self.files);
+            return;
+        }
+        if let Some(mut begun) = self.active.insert(place, active) {
+            if is_known(&begun) {
+                self.strays.push((place.0, place.1, begun.number));
+            } else {
+                begun.remove(&self.site, &self.files);
+            }
+        }
+    }
+
     /// The growing volumes of buckets that are over.
     pub(crate) fn ended(&self, now: u64) -> Vec<(AppId, Span, u64)> {
         let ended = self
             .active
             .iter()
             .filter(|((_, bucket), _)| bucket.end <= now);
+        let ended = ended.map(|((app, bucket), active)| (*app, *bucket, active.number));
+        let strays = self.strays.iter().copied();
         ended
-            .map(|((app, bucket), active)| (*app, *bucket, active.number))
+            .chain(strays.filter(|(_, bucket, _)| bucket.end <= now))
             .collect()
     }
 
     /// Lets go of a volume that grows no more.
     pub(crate) fn close(&mut self, app: AppId, bucket: Span, number: u64) {
+        self.strays.retain(|stray| *stray != (app, bucket, number));
         let is_it = |active: &Active| active.number == number && !active.dirty;
         if self.active.get(&(app, bucket)).is_some_and(is_it) {
             self.active.remove(&(app, bucket));
@@ -294,6 +359,7 @@ impl Volumes {
     /// Forgets the volumes of an app.
     pub(crate) fn forget(&mut self, app: AppId) {
         self.active.retain(|(owner, _), _| *owner != app);
+        self.strays.retain(|(owner, ..)| *owner != app);
     }
 
     /// What the checksums of a volume are bound to.

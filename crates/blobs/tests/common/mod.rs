@@ -19,7 +19,7 @@ use tidestore_blobs::{
     NewAttachment, Prepared, Punched, Reference, Result, Site, Span, Volumes, recount,
 };
 use tidestore_disk::{Clock, Disk, Env, Fault, FileCache, OpKind, SimClock, SimDisk, Survival};
-use tidestore_kv::{Engine, EngineKind};
+use tidestore_kv::{Engine, EngineKind, batch_of};
 use tidestore_plan::{AppId, Limit, UserId};
 
 use self::model::{Known, Model, bytes_of};
@@ -352,7 +352,7 @@ impl World {
         let now = self.clock.wall();
         let engine = Arc::clone(&self.tables);
         let mut model = self.model.clone();
-        let mut change = Change::new(&*engine, &mut self.volumes, now, KEEPING);
+        let mut change = Change::new(&*engine, None, &mut self.volumes, now, KEEPING);
         let decided = decide(&mut change, &*engine, &self.apps, &mut model);
         let (rows, after) = match (decided, change.finish()) {
             (Ok(()), Ok(finished)) => finished,
@@ -373,7 +373,7 @@ impl World {
                 Log::Unsure { written } => {
                     self.volumes.abandon(&*engine, after, false);
                     if written {
-                        engine.write(rows).unwrap();
+                        engine.write(batch_of(&rows)).unwrap();
                         self.model = model;
                     }
                     return self.crash(now, 50);
@@ -385,13 +385,14 @@ impl World {
                 }
                 Log::Written => {}
             }
-            engine.write(rows).unwrap();
+            engine.write(batch_of(&rows)).unwrap();
         }
         self.model = model;
-        match self.volumes.settle(&*engine, &self.apps, after) {
-            Ok(punched) => self.note(&punched),
-            Err(error) => self.expect_failure(&error),
+        let settled = self.volumes.settle(after);
+        if let Some(error) = settled.failed {
+            self.expect_failure(&error);
         }
+        self.note(&settled.punched);
     }
 
     fn note(&mut self, punched: &[Punched]) {

@@ -75,7 +75,8 @@ impl Model {
         keep: &Keeping,
     ) {
         let known = self.known.get_mut(&key).unwrap();
-        if known.references.remove(reference) && !known.is_held(floor) {
+        let was_held = known.is_held(floor);
+        if known.references.remove(reference) && was_held && !known.is_held(floor) {
             known.keep_until = now + keep.grace;
         }
     }

@@ -308,11 +308,12 @@ impl Clerk {
     /// Does to files what a logged change says. The change stands whatever becomes of that: what is left is punched by
     /// the next pass or swept by the next opening.
     fn settle(&mut self, after: After) -> Vec<Punched> {
-        self.volumes.settle(after).unwrap_or_else(|error| {
+        let settled = self.volumes.settle(after);
+        if let Some(error) = settled.failed {
             tracing::warn!(shard = self.shard.number, %error, "space could not be given back");
             self.revisited = false;
-            Vec::new()
-        })
+        }
+        settled.punched
     }
 
     /// Logs rows. On a full disk, volumes that are to go anyway make the room.
@@ -384,8 +385,7 @@ impl Clerk {
             });
             let punched = punched.inspect_err(|_| self.revisited = false)?;
             self.note_punched(now, &punched)?;
-            // A portion of which nothing was removed is held as a whole: it can wait.
-            let more = found.more && !found.attachments.is_empty();
+            let more = found.more;
             all.add(found);
             if !more {
                 return Ok(all);
