@@ -4,7 +4,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use tidestore_disk::Millis;
-use tidestore_kv::{Engine, Overlay, Range, decode_row, prefix_range};
+use tidestore_kv::{Engine, Overlay, Range, decode_row, prefix_range, scan};
 use tidestore_plan::{AppId, AttachmentId};
 
 use crate::attachment::Attachment;
@@ -14,7 +14,7 @@ use crate::id;
 use crate::site::{Apps, volume_path};
 use crate::tables::{
     ATTACHMENTS, AttachmentRow, BLOB_USAGE, CONTENTS, ContentRow, DayUsage, MARKS, VOLUMES,
-    VolumeRow, app_key, app_of, attachment_key, number_at, usage_key, volume_key,
+    VolumeRow, app_key, app_of, attachment_key, number_at, volume_key,
 };
 
 /// What decides whether an attachment can be read.
@@ -145,26 +145,14 @@ pub fn list(
 ///
 /// What the tables report.
 pub fn usage(engine: &dyn Engine, app: AppId) -> Result<Vec<(u32, DayUsage)>> {
-    let (mut start, _) = prefix_range(&app_key(app, b""));
     let mut days = Vec::new();
-    loop {
-        let range = Range {
-            start,
-            end: Bound::Included(usage_key(app, u32::MAX)),
-            reverse: false,
-            limit: 1_024,
-        };
-        let page = engine.range(BLOB_USAGE, range)?;
-        let Some((last, _)) = page.last() else {
-            return Ok(days);
-        };
-        start = Bound::Excluded(last.clone());
-        for (key, value) in &page {
-            let day = key.get(4..).and_then(|day| day.first_chunk());
-            let day = day.map_or(0, |day| u32::from_be_bytes(*day));
-            days.push((day, decode_row(BLOB_USAGE, key, value)?));
-        }
-    }
+    scan(engine, BLOB_USAGE, &app_key(app, b""), |key, value| {
+        let day = key.get(4..).and_then(|day| day.first_chunk());
+        let day = day.map_or(0, |day| u32::from_be_bytes(*day));
+        days.push((day, decode_row(BLOB_USAGE, key, value)?));
+        Ok(())
+    })?;
+    Ok(days)
 }
 
 /// A volume that the tables name.

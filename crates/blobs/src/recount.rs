@@ -1,11 +1,10 @@
 //! Counting everything again: rows against each other and against the ledger, volumes against what stands in them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use tidestore_disk::{FileCache, FileExt, Millis};
-use tidestore_kv::{Engine, Range, Table, decode_row};
+use tidestore_kv::{Engine, decode_row, scan};
 use tidestore_plan::{AppId, AttachmentId};
 
 use crate::attachment::{ContentHash, MESSAGE};
@@ -90,7 +89,7 @@ impl Count<'_> {
 
     fn references(&mut self) -> Result<()> {
         let mut all = BTreeMap::new();
-        each(self.engine, REFERENCES, |key, _| {
+        scan(self.engine, REFERENCES, b"", |key, _| {
             let id = key.get(4..).and_then(|id| id.first_chunk());
             let id = AttachmentId::from_bytes(id.copied().unwrap_or_default());
             let held: &mut Held = all.entry((app_of(key), id)).or_default();
@@ -104,7 +103,7 @@ impl Count<'_> {
         })?;
         self.references = all;
         let mut due = BTreeSet::new();
-        each(self.engine, DUE, |key, _| {
+        scan(self.engine, DUE, b"", |key, _| {
             due.insert(key.to_vec());
             Ok(())
         })?;
@@ -114,7 +113,7 @@ impl Count<'_> {
 
     fn attachments(&mut self) -> Result<()> {
         let mut rows = Vec::new();
-        each(self.engine, ATTACHMENTS, |key, value| {
+        scan(self.engine, ATTACHMENTS, b"", |key, value| {
             let row: AttachmentRow = decode_row(ATTACHMENTS, key, value)?;
             let id = key.get(4..).and_then(|id| id.first_chunk());
             let id = AttachmentId::from_bytes(id.copied().unwrap_or_default());
@@ -154,14 +153,14 @@ impl Count<'_> {
     /// Compares places with contents; returns the places by volume.
     fn places(&mut self) -> Result<BTreeMap<u64, Vec<(u64, PlaceRow)>>> {
         let mut rows: HashMap<(AppId, ContentHash), ContentRow> = HashMap::new();
-        each(self.engine, CONTENTS, |key, value| {
+        scan(self.engine, CONTENTS, b"", |key, value| {
             let hash = key.get(4..).and_then(|hash| hash.first_chunk());
             let row = decode_row(CONTENTS, key, value)?;
             rows.insert((app_of(key), hash.copied().unwrap_or_default()), row);
             Ok(())
         })?;
         let mut places: BTreeMap<u64, Vec<(u64, PlaceRow)>> = BTreeMap::new();
-        each(self.engine, PLACES, |key, value| {
+        scan(self.engine, PLACES, b"", |key, value| {
             let row = decode_row(PLACES, key, value)?;
             let of_volume = places.entry(number_at(key, 0)).or_default();
             of_volume.push((number_at(key, 8), row));
@@ -202,7 +201,7 @@ impl Count<'_> {
         mut places: BTreeMap<u64, Vec<(u64, PlaceRow)>>,
     ) -> Result<()> {
         let mut rows = Vec::new();
-        each(self.engine, VOLUMES, |key, value| {
+        scan(self.engine, VOLUMES, b"", |key, value| {
             let row: VolumeRow = decode_row(VOLUMES, key, value)?;
             rows.push((app_of(key), number_at(key, 4), row));
             Ok(())
@@ -278,7 +277,7 @@ impl Count<'_> {
 
     fn ledger(&mut self) -> Result<()> {
         let mut said = BTreeMap::new();
-        each(self.engine, BLOB_USAGE, |key, value| {
+        scan(self.engine, BLOB_USAGE, b"", |key, value| {
             let day = key.get(4..).and_then(|day| day.first_chunk());
             let day = u32::from_be_bytes(day.copied().unwrap_or_default());
             let usage: DayUsage = decode_row(BLOB_USAGE, key, value)?;
@@ -298,31 +297,6 @@ impl Count<'_> {
             self.problem(format!("the ledger has {} days too many", said.len()));
         }
         Ok(())
-    }
-}
-
-/// Shows every row of a table.
-fn each(
-    engine: &dyn Engine,
-    table: Table,
-    mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>,
-) -> Result<()> {
-    let mut start = Bound::Unbounded;
-    loop {
-        let range = Range {
-            start,
-            end: Bound::Unbounded,
-            reverse: false,
-            limit: 1_024,
-        };
-        let page = engine.range(table, range)?;
-        let Some((last, _)) = page.last() else {
-            return Ok(());
-        };
-        start = Bound::Excluded(last.clone());
-        for (key, value) in &page {
-            visit(key, value)?;
-        }
     }
 }
 

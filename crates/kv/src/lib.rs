@@ -55,6 +55,7 @@ mod engine;
 mod error;
 mod memory;
 mod overlay;
+mod scan;
 mod sled_engine;
 mod write_back;
 
@@ -63,4 +64,5 @@ pub use engine::{Engine, EngineKind, KeyValue, Range, Table, open, prefix_range}
 pub use error::{Error, ErrorKind, Result};
 pub use memory::MemoryEngine;
 pub use overlay::{Changes, Overlay, batch_of, decode_row};
+pub use scan::scan;
 pub use sled_engine::SledEngine;

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::codec::{self, Malformed};
-use crate::{Batch, Engine, Error, ErrorKind, Range, Result, Table, prefix_range};
+use crate::{Batch, Engine, Error, ErrorKind, Range, Result, Table, prefix_range, scan};
 
 /// Reads through to the tables, except for what it has changed itself.
 ///
@@ -83,20 +83,11 @@ impl<'a> Overlay<'a> {
     ///
     /// What the engine reports.
     pub fn keys(&self, table: Table, prefix: &[u8]) -> Result<Vec<Vec<u8>>> {
-        let (mut start, end) = prefix_range(prefix);
         let mut keys: BTreeMap<Vec<u8>, bool> = BTreeMap::new();
-        loop {
-            let range = Range {
-                start,
-                end: end.clone(),
-                reverse: false,
-                limit: PAGE,
-            };
-            let page = self.engine.range(table, range)?;
-            let Some((last, _)) = page.last() else { break };
-            start = Bound::Excluded(last.clone());
-            keys.extend(page.into_iter().map(|(key, _)| (key, true)));
-        }
+        scan(self.engine, table, prefix, |key, _| {
+            keys.insert(key.to_vec(), true);
+            Ok(())
+        })?;
         for (key, value) in self.changes_below(table, prefix) {
             keys.insert(key.clone(), value.is_some());
         }
@@ -178,9 +169,6 @@ pub fn batch_of(changes: &Changes) -> Batch {
     }
     batch
 }
-
-/// Rows read at a time.
-const PAGE: usize = 1_024;
 
 /// Decodes a row, and says which it is if it cannot be.
 ///

@@ -12,7 +12,7 @@
 
 use std::ops::Bound;
 
-use tidestore_kv::{Batch, Engine, Range, Table, prefix_range};
+use tidestore_kv::{Batch, Engine, Range, Table, decode_row, prefix_range, scan};
 use tidestore_messages::{AppId, Conversation, codec};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -35,9 +35,6 @@ pub(crate) const LAST_LIVE: &str = "last_live";
 pub(crate) const LAST_SEEN: &str = "last_seen";
 /// The largest app number that was ever given by this shard.
 pub(crate) const LAST_APP: &str = "last_app";
-
-/// Rows read at a time when a whole table is read.
-const PAGE: usize = 1_024;
 
 pub(crate) fn number(engine: &dyn Engine, name: &str) -> Result<u64> {
     let value = engine.get(META, name.as_bytes())?;
@@ -66,24 +63,11 @@ pub(crate) fn put_row<T: bincode::Encode>(
 /// Reads every row of a table.
 pub(crate) fn rows<T: bincode::Decode<()>>(engine: &dyn Engine, table: Table) -> Result<Vec<T>> {
     let mut rows = Vec::new();
-    let mut start = Bound::Unbounded;
-    loop {
-        let range = Range {
-            start,
-            end: Bound::Unbounded,
-            reverse: false,
-            limit: PAGE,
-        };
-        let page = engine.range(table, range)?;
-        for (_, value) in &page {
-            let row = codec::decode(value);
-            rows.push(row.map_err(|error| corrupt(format!("table {table}: {error}")))?);
-        }
-        match page.into_iter().last() {
-            Some((key, _)) => start = Bound::Excluded(key),
-            None => return Ok(rows),
-        }
-    }
+    scan(engine, table, b"", |key, value| {
+        rows.push(decode_row(table, key, value)?);
+        Ok(())
+    })?;
+    Ok(rows)
 }
 
 /// Where a conversation stands: the last number and the last id that it gave.

@@ -94,7 +94,15 @@ fn attachments(inner: &Inner, shard: &Shard, report: &mut VerifyReport) -> Resul
         report.problem(&tables, problem);
     }
     for volume in recount.volumes {
-        let read = volume.read_through(&inner.files, inner.file.id);
+        let mut read = volume.read_through(&inner.files, inner.file.id);
+        if !read.problems.is_empty() {
+            // In a store that goes on working, it may have been removed or carried away while it was read.
+            let mut again = shard.desk().ask_own(Request::Recount)?.volumes.into_iter();
+            let Some(again) = again.find(|again| again.path == volume.path) else {
+                continue;
+            };
+            read = again.read_through(&inner.files, inner.file.id);
+        }
         report.volumes += 1;
         report.contents += read.contents;
         report.bytes += read.bytes;
