@@ -54,6 +54,21 @@ pub trait Engine: Debug + Send + Sync + 'static {
     /// engine does next is its own promise: see [`SledEngine`] and [`MemoryEngine`].
     fn flush(&self) -> Result<()>;
 
+    /// How many bytes of rows wait in memory for the next flush.
+    fn waiting_bytes(&self) -> usize {
+        0
+    }
+
+    /// Takes rows out of memory before there are too many of them, without making them durable. For a thread that may
+    /// wait: a writer that finds too many has to do it itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Engine::write).
+    fn hand_on(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// How many bytes of disk the engine takes up, in allocated blocks.
     ///
     /// # Errors
@@ -160,7 +175,7 @@ impl FromStr for EngineKind {
 
 /// Opens the tables in a directory of a disk, creating both if they are missing.
 ///
-/// What is written waits in memory, at most 32 MiB of it, until a flush: the caller has it in a log.
+/// What is written waits in memory, at most 64 MiB of it, until a flush: the caller has it in a log.
 ///
 /// The caller holds the lock of the store: one directory must not be open twice.
 ///

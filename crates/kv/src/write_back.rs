@@ -20,8 +20,8 @@ use crate::{Batch, Changes, Engine, EngineKind, KeyValue, Range, Result, Table, 
 /// A key and what stands under it.
 type Row<'a> = (&'a Vec<u8>, &'a Option<Vec<u8>>);
 
-/// At so many bytes the rows are handed on even without a flush, so that memory stays bounded.
-const GATHERED_MAX: usize = 32 << 20;
+/// At so many bytes a writer hands the rows on by itself, so that memory stays bounded.
+const GATHERED_MAX: usize = 64 << 20;
 /// What a row costs in memory besides its bytes.
 const ROW_OVERHEAD: usize = 96;
 
@@ -61,24 +61,24 @@ impl WriteBack {
     }
 
     /// Hands everything that was gathered to the engine.
-    fn hand_on(&self) -> Result<()> {
+    fn hand_all_on(&self) -> Result<()> {
         let _turn = self.handing_on.lock();
-        let leaving = {
-            let mut layers = self.layers.write();
-            if layers.leaving.is_empty() {
-                layers.bytes = 0;
-                layers.leaving = Arc::new(std::mem::take(&mut layers.gathered));
+        loop {
+            let leaving = {
+                let mut layers = self.layers.write();
+                if layers.leaving.is_empty() {
+                    layers.bytes = 0;
+                    layers.leaving = Arc::new(std::mem::take(&mut layers.gathered));
+                }
+                // Otherwise the last attempt failed: those come first, and the others behind them.
+                Arc::clone(&layers.leaving)
+            };
+            if leaving.is_empty() {
+                return Ok(());
             }
-            // Otherwise the last attempt failed, and these come first.
-            Arc::clone(&layers.leaving)
-        };
-        if leaving.is_empty() {
-            return Ok(());
+            self.watched(self.engine.write(batch_of(&leaving)))?;
+            self.layers.write().leaving = Arc::default();
         }
-        let batch = batch_of(&leaving);
-        self.watched(self.engine.write(batch))?;
-        self.layers.write().leaving = Arc::default();
-        Ok(())
     }
 }
 
@@ -119,7 +119,7 @@ impl Engine for WriteBack {
 
     fn write(&self, batch: Batch) -> Result<()> {
         if self.failed.load(Ordering::Relaxed) {
-            self.hand_on()?;
+            self.hand_all_on()?;
             return self.watched(self.engine.write(batch));
         }
         let ops = batch.into_checked_ops()?;
@@ -132,12 +132,20 @@ impl Engine for WriteBack {
             }
             layers.bytes > GATHERED_MAX
         };
-        if is_full { self.hand_on() } else { Ok(()) }
+        if is_full { self.hand_all_on() } else { Ok(()) }
     }
 
     fn flush(&self) -> Result<()> {
-        self.hand_on()?;
+        self.hand_all_on()?;
         self.watched(self.engine.flush())
+    }
+
+    fn waiting_bytes(&self) -> usize {
+        self.layers.read().bytes
+    }
+
+    fn hand_on(&self) -> Result<()> {
+        self.hand_all_on()
     }
 
     fn size_on_disk(&self) -> Result<u64> {
@@ -245,5 +253,78 @@ fn below<'a>(
         Box::new(rows.rev())
     } else {
         Box::new(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tidestore_disk::{Disk, SimDisk};
+
+    use super::*;
+    use crate::{Error, ErrorKind, MemoryEngine};
+
+    const T: Table = Table(1);
+
+    /// Refuses its first write.
+    #[derive(Debug)]
+    struct Flaky {
+        inner: MemoryEngine,
+        refused: AtomicBool,
+    }
+
+    impl Engine for Flaky {
+        fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+            self.inner.get(table, key)
+        }
+        fn range(&self, table: Table, range: Range) -> Result<Vec<KeyValue>> {
+            self.inner.range(table, range)
+        }
+        fn write(&self, batch: Batch) -> Result<()> {
+            if self.refused.swap(true, Ordering::Relaxed) {
+                return self.inner.write(batch);
+            }
+            Err(Error::new(ErrorKind::Full, "no space"))
+        }
+        fn flush(&self) -> Result<()> {
+            self.inner.flush()
+        }
+        fn size_on_disk(&self) -> Result<u64> {
+            self.inner.size_on_disk()
+        }
+        fn kind(&self) -> EngineKind {
+            self.inner.kind()
+        }
+    }
+
+    fn put(engine: &dyn Engine, key: &str) {
+        let mut batch = Batch::new();
+        batch.put(T, key, "value");
+        engine.write(batch).unwrap();
+    }
+
+    #[test]
+    fn a_flush_after_a_refused_one_hands_on_what_came_before_and_after() {
+        let disk: Arc<dyn Disk> = Arc::new(SimDisk::new());
+        let inner = MemoryEngine::open(&disk, Path::new("t")).unwrap();
+        let flaky = Arc::new(Flaky {
+            inner,
+            refused: AtomicBool::new(false),
+        });
+        let engine = WriteBack::new(Arc::clone(&flaky) as Arc<dyn Engine>);
+        put(&engine, "before");
+        assert_eq!(engine.flush().unwrap_err().kind(), ErrorKind::Full);
+        assert!(engine.get(T, b"before").unwrap().is_some());
+        // Gathered beside those that wait, as if written while they were on their way.
+        let row = ((T, b"beside".to_vec()), Some(b"value".to_vec()));
+        engine.layers.write().gathered.extend([row]);
+        engine.flush().unwrap();
+        assert!(flaky.get(T, b"beside").unwrap().is_some());
+        put(&engine, "after");
+        engine.flush().unwrap();
+        for key in ["before", "beside", "after"] {
+            assert!(flaky.get(T, key.as_bytes()).unwrap().is_some(), "{key}");
+        }
     }
 }

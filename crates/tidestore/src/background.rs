@@ -60,6 +60,8 @@ pub(crate) struct Background {
 
 /// How often the threads look whether something has come due by time alone.
 const TICK: Duration = Duration::from_secs(1);
+/// From so many bytes on, rows of the tables are handed on here, so that no writer has to.
+const WAITING_BYTES: usize = 8 << 20;
 /// How often an idle store notes that it is alive.
 const ALIVE: Duration = Duration::from_hours(1);
 
@@ -107,6 +109,11 @@ fn flush(shard: &Shard, age: Duration) {
         .is_some_and(|at| at + age <= shard.monotonic());
     if old && let Err(error) = shard.ask_own(Command::Freeze) {
         tracing::warn!(shard = shard.number, %error, "a memtable could not be frozen");
+    }
+    if shard.engine.waiting_bytes() > WAITING_BYTES
+        && let Err(error) = shard.engine.hand_on()
+    {
+        tracing::warn!(shard = shard.number, %error, "the tables did not take their rows");
     }
     // Changes that are no messages fill the log too.
     let long = shard.status.lock().log_bytes > shard.log_bytes_max();
