@@ -126,12 +126,13 @@ impl Desk {
 
     /// Hands over references, without waiting. A closed desk needs none: the log still holds them.
     pub(crate) fn note(&self, source: u16, position: u64, mentions: Vec<Mention>) {
-        self.unnoted.lock().insert(source);
         drop(self.queue.push_own(Request::Note(Note {
             source,
             position,
             mentions,
         })));
+        // Behind the request: a barrier that comes between the two must not take this for noted.
+        self.unnoted.lock().insert(source);
     }
 
     /// Waits until the references that a shard has handed over are durable. Costs nothing if it has handed over none.
