@@ -104,11 +104,6 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// Whether nothing has to be logged.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// Makes what was written to volumes durable, and hands out what is to be logged and what is to be done then.
     ///
     /// # Errors

@@ -274,16 +274,19 @@ impl Clerk {
     fn commit(&mut self, decide: impl FnOnce(&mut Change<'_>, &Shard) -> Result<()>) -> Result<()> {
         let now = self.now();
         let punched = self.commit_at(now, decide)?;
-        self.note_punched(now, &punched)
+        self.note_punched(now, &punched);
+        Ok(())
     }
 
-    fn note_punched(&mut self, now: Millis, punched: &[Punched]) -> Result<()> {
+    /// The change before stands whatever becomes of this: what is not noted counts as dead, and is punched again.
+    fn note_punched(&mut self, now: Millis, punched: &[Punched]) {
         if punched.is_empty() {
-            return Ok(());
+            return;
         }
-        // Should this fail, the records count as dead, and are punched again.
-        self.commit_at(now, |change, _| Ok(change.punched(punched)?))
-            .map(drop)
+        if let Err(error) = self.commit_at(now, |change, _| Ok(change.punched(punched)?)) {
+            tracing::warn!(shard = self.shard.number, %error, "what was punched could not be noted");
+            self.revisited = false;
+        }
     }
 
     fn commit_at(
@@ -384,7 +387,7 @@ impl Clerk {
                 Ok(())
             });
             let punched = punched.inspect_err(|_| self.revisited = false)?;
-            self.note_punched(now, &punched)?;
+            self.note_punched(now, &punched);
             let more = found.more;
             all.add(found);
             if !more {
