@@ -53,8 +53,10 @@ mod batch;
 pub mod codec;
 mod engine;
 mod error;
+mod layered;
 mod memory;
 mod overlay;
+mod rows;
 mod scan;
 mod sled_engine;
 mod write_back;
@@ -64,5 +66,6 @@ pub use engine::{Engine, EngineKind, KeyValue, Range, Table, open, prefix_range}
 pub use error::{Error, ErrorKind, Result};
 pub use memory::MemoryEngine;
 pub use overlay::{Changes, Overlay, batch_of, decode_row};
+pub use rows::{Rows, each_row, page_of, row};
 pub use scan::scan;
 pub use sled_engine::SledEngine;

@@ -17,7 +17,14 @@ pub struct Overlay<'a> {
     /// Changes that are on their way into the tables.
     below: Option<Arc<Changes>>,
     changes: Changes,
+    /// Bytes of the keys and values that were put or deleted, overridden ones included.
+    bytes: usize,
+    /// During an [`attempt`](Overlay::attempt): what stood at the places it changed, to be put back.
+    undo: Option<Vec<Undo>>,
 }
+
+/// A place, and what changes said of it before.
+type Undo = ((Table, Vec<u8>), Option<Option<Vec<u8>>>);
 
 /// Rows as they will be; `None` is one that will be gone.
 pub type Changes = BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>;
@@ -28,14 +35,55 @@ impl<'a> Overlay<'a> {
         Self::over(engine, None)
     }
 
-    /// Starts on top of changes that are on their way into the tables and not there yet. Only [`get`](Self::get) sees
-    /// those: who looks through whole ranges has to wait for them.
+    /// Starts on top of changes that are on their way into the tables and not there yet. [`get`](Self::get) and
+    /// [`Rows`](crate::Rows) see those; [`keys`](Self::keys) and [`last_key`](Self::last_key) do not: who calls these has to
+    /// wait for them.
     pub fn over(engine: &'a dyn Engine, below: Option<Arc<Changes>>) -> Self {
         Self {
             engine,
             below,
             changes: Changes::new(),
+            bytes: 0,
+            undo: None,
         }
+    }
+
+    /// Carries out a change that may find half-way that it is not possible: then nothing of it stays.
+    ///
+    /// # Errors
+    ///
+    /// What the change answers.
+    pub fn attempt<T, E>(
+        &mut self,
+        change: impl FnOnce(&mut Self) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        let outer = self.undo.replace(Vec::new());
+        let bytes = self.bytes;
+        let done = change(self);
+        let undo = std::mem::replace(&mut self.undo, outer).unwrap_or_default();
+        if done.is_ok() {
+            // An attempt around this one has to take it back as a whole.
+            if let Some(outer) = &mut self.undo {
+                outer.extend(undo);
+            }
+            return done;
+        }
+        self.bytes = bytes;
+        for (place, before) in undo.into_iter().rev() {
+            match before {
+                Some(value) => drop(self.changes.insert(place, value)),
+                None => drop(self.changes.remove(&place)),
+            }
+        }
+        done
+    }
+
+    fn set(&mut self, place: (Table, Vec<u8>), value: Option<Vec<u8>>) {
+        self.bytes += place.1.len() + value.as_ref().map_or(0, Vec::len);
+        if let Some(undo) = &mut self.undo {
+            undo.push((place.clone(), self.changes.get(&place).cloned()));
+        }
+        self.changes.insert(place, value);
     }
 
     /// Reads a row as it will be.
@@ -44,15 +92,35 @@ impl<'a> Overlay<'a> {
     ///
     /// What the engine reports; [`ErrorKind::Corruption`] if the row is no such value.
     pub fn get<T: bincode::Decode<()>>(&self, table: Table, key: &[u8]) -> Result<Option<T>> {
-        let place = (table, key.to_vec());
-        let below = || self.below.as_ref().and_then(|below| below.get(&place));
-        let value = match self.changes.get(&place).or_else(below) {
-            Some(changed) => changed.clone(),
-            None => self.engine.get(table, key)?,
-        };
+        let value = self.get_bytes(table, key)?;
         value
             .map(|value| decode_row(table, key, &value))
             .transpose()
+    }
+
+    pub(crate) fn get_bytes(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let place = (table, key.to_vec());
+        let below = || self.below.as_ref().and_then(|below| below.get(&place));
+        match self.changes.get(&place).or_else(below) {
+            Some(changed) => Ok(changed.clone()),
+            None => self.engine.get(table, key),
+        }
+    }
+
+    pub(crate) fn engine(&self) -> &'a dyn Engine {
+        self.engine
+    }
+
+    /// Its own changes, then those below.
+    pub(crate) fn layers(&self) -> Vec<&Changes> {
+        let below = self.below.as_deref();
+        std::iter::once(&self.changes).chain(below).collect()
+    }
+
+    /// Bytes of what was put and deleted, overridden values included: what a record of the changes takes at most, but
+    /// for its frame.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Sets a row.
@@ -68,13 +136,13 @@ impl<'a> Overlay<'a> {
     ) -> Result<()> {
         let value = codec::encode(row)
             .map_err(|error| Error::new(ErrorKind::Unsupported, error.to_string()))?;
-        self.changes.insert((table, key.into()), Some(value));
+        self.set((table, key.into()), Some(value));
         Ok(())
     }
 
     /// Removes a row; one that is not there is fine.
     pub fn delete(&mut self, table: Table, key: impl Into<Vec<u8>>) {
-        self.changes.insert((table, key.into()), None);
+        self.set((table, key.into()), None);
     }
 
     /// All keys that begin with a prefix, in order. Costs memory for all of them.
@@ -222,5 +290,41 @@ mod tests {
         second.put(T, *b"a\x07", &7_u64).unwrap();
         assert_eq!(second.last_key(T, b"a").unwrap().unwrap(), *b"a\x07");
         assert_eq!(second.into_batch().len(), 5);
+    }
+
+    #[test]
+    fn an_attempt_that_fails_leaves_nothing_and_one_inside_it_goes_with_it() {
+        let disk: Arc<dyn Disk> = Arc::new(SimDisk::new());
+        let engine = open(EngineKind::Memory, &disk, Path::new("t")).unwrap();
+        let mut rows = Overlay::new(&*engine);
+        rows.put(T, *b"a", &1_u64).unwrap();
+        let (before, bytes) = (rows.changes.clone(), rows.bytes());
+        let failed: std::result::Result<(), &str> = rows.attempt(|rows| {
+            rows.put(T, *b"a", &2_u64).unwrap();
+            rows.attempt(|rows| -> std::result::Result<(), &str> {
+                rows.put(T, *b"a", &3_u64).unwrap();
+                rows.put(T, *b"b", &4_u64).unwrap();
+                Ok(())
+            })?;
+            rows.delete(T, *b"a");
+            Err("no")
+        });
+        assert_eq!(failed, Err("no"));
+        assert_eq!((&rows.changes, rows.bytes()), (&before, bytes));
+
+        let kept: std::result::Result<(), &str> = rows.attempt(|rows| {
+            let inner: std::result::Result<(), &str> = rows.attempt(|rows| {
+                rows.delete(T, *b"a");
+                Err("only this")
+            });
+            assert!(inner.is_err());
+            rows.put(T, *b"c", &5_u64).unwrap();
+            Ok(())
+        });
+        assert!(kept.is_ok());
+        assert_eq!(rows.get::<u64>(T, b"a").unwrap(), Some(1));
+        assert_eq!(rows.get::<u64>(T, b"c").unwrap(), Some(5));
+        let page = crate::page_of(&rows, T, b"", None, true, 1).unwrap();
+        assert_eq!(page.first().unwrap().0, b"c");
     }
 }

@@ -7,7 +7,6 @@
 //!
 //! Two maps lie over the engine: rows still being gathered, and rows on their way. Readers look through both.
 
-use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,10 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use crate::batch::Op;
-use crate::{Batch, Changes, Engine, EngineKind, KeyValue, Range, Result, Table, batch_of};
-
-/// A key and what stands under it.
-type Row<'a> = (&'a Vec<u8>, &'a Option<Vec<u8>>);
+use crate::{
+    Batch, Changes, Engine, EngineKind, KeyValue, Range, Result, Table, batch_of, layered,
+};
 
 /// At so many bytes a writer hands the rows on by itself, so that memory stays bounded.
 const GATHERED_MAX: usize = 64 << 20;
@@ -97,24 +95,10 @@ impl Engine for WriteBack {
     }
 
     fn range(&self, table: Table, range: Range) -> Result<Vec<KeyValue>> {
-        let mut found = Vec::new();
-        if range.limit == 0 || range.is_hollow() {
-            return Ok(found);
-        }
         // Held to the end: a page is one moment in time.
         let layers = self.layers.read();
-        let mut rest = range.clone();
-        loop {
-            let page = self.engine.range(table, rest.clone())?;
-            let covered = covered(&rest, &page);
-            let next = page.last().map(|(key, _)| key.clone());
-            let done = page.len() < rest.limit;
-            merge(&layers, table, &covered, page, range.limit, &mut found);
-            match next {
-                Some(last) if !done && found.len() < range.limit => rest = behind(rest, last),
-                _ => return Ok(found),
-            }
-        }
+        let over = [&layers.gathered, &*layers.leaving];
+        layered::page(&*self.engine, &over, table, &range)
     }
 
     fn write(&self, batch: Batch) -> Result<()> {
@@ -158,101 +142,6 @@ impl Engine for WriteBack {
 
     fn quarantined(&self) -> &[PathBuf] {
         self.engine.quarantined()
-    }
-}
-
-/// The part of a range of which a page of the engine says everything.
-fn covered(range: &Range, page: &[KeyValue]) -> Range {
-    let mut covered = range.clone();
-    if let Some((last, _)) = page.last().filter(|_| page.len() >= range.limit) {
-        let bound = Bound::Included(last.clone());
-        if range.reverse {
-            covered.start = bound;
-        } else {
-            covered.end = bound;
-        }
-    }
-    covered
-}
-
-/// What is left of a range behind its last key.
-fn behind(mut range: Range, last: Vec<u8>) -> Range {
-    if range.reverse {
-        range.end = Bound::Excluded(last);
-    } else {
-        range.start = Bound::Excluded(last);
-    }
-    range
-}
-
-/// Merges the layers over a page, in the order of the range, until there are enough rows.
-fn merge(
-    layers: &Layers,
-    table: Table,
-    range: &Range,
-    page: Vec<KeyValue>,
-    limit: usize,
-    found: &mut Vec<KeyValue>,
-) {
-    let mut gathered = below(&layers.gathered, table, range).peekable();
-    let mut leaving = below(&layers.leaving, table, range).peekable();
-    let mut page = page.into_iter().peekable();
-    while found.len() < limit {
-        let heads = [
-            gathered.peek().map(|row| row.0.clone()),
-            leaving.peek().map(|row| row.0.clone()),
-            page.peek().map(|row| row.0.clone()),
-        ];
-        let heads = heads.into_iter().flatten();
-        let key = if range.reverse {
-            heads.max()
-        } else {
-            heads.min()
-        };
-        let Some(key) = key else { return };
-        // The upper layer's row counts; the others are passed over.
-        let upper = gathered
-            .next_if(|row| *row.0 == key)
-            .map(|row| row.1.clone());
-        let middle = leaving
-            .next_if(|row| *row.0 == key)
-            .map(|row| row.1.clone());
-        let lower = page.next_if(|row| row.0 == key).map(|row| Some(row.1));
-        if let Some(value) = upper.or(middle).or(lower).flatten() {
-            found.push((key, value));
-        }
-    }
-}
-
-/// The rows of a layer that lie in a range, in its order.
-fn below<'a>(
-    rows: &'a Changes,
-    table: Table,
-    range: &Range,
-) -> Box<dyn Iterator<Item = Row<'a>> + 'a> {
-    let place = |key: &Vec<u8>| (table, key.clone());
-    let start = match &range.start {
-        Bound::Included(key) => Bound::Included(place(key)),
-        Bound::Excluded(key) => Bound::Excluded(place(key)),
-        Bound::Unbounded => Bound::Included((table, Vec::new())),
-    };
-    let end = match &range.end {
-        Bound::Included(key) => Bound::Included(place(key)),
-        Bound::Excluded(key) => Bound::Excluded(place(key)),
-        Bound::Unbounded => table.0.checked_add(1).map_or(Bound::Unbounded, |next| {
-            Bound::Excluded((Table(next), Vec::new()))
-        }),
-    };
-    if range.is_hollow() {
-        return Box::new(std::iter::empty());
-    }
-    let rows = rows
-        .range((start, end))
-        .map(|((_, key), value)| (key, value));
-    if range.reverse {
-        Box::new(rows.rev())
-    } else {
-        Box::new(rows)
     }
 }
 

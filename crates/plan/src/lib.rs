@@ -22,6 +22,7 @@ mod checks;
 mod ids;
 mod limits;
 mod numbers;
+mod overrides;
 mod plans;
 mod rates;
 
@@ -29,5 +30,6 @@ pub use checks::{KeyError, message_content, room_attribute_key};
 pub use ids::{AppKey, IdError, IdKind, ResourceId, UserId};
 pub use limits::{Exceeded, Limit, LimitError, Unit};
 pub use numbers::{AppId, AttachmentId, AttachmentIdError};
+pub use overrides::Limits;
 pub use plans::{CapKind, Caps, Plan, Retention, Terms, TermsError};
 pub use rates::{Method, Module, Pool, Quota, RATES, Rate, RateUnit, Scope, rate};

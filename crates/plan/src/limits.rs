@@ -71,6 +71,13 @@ impl LimitError {
 impl fmt::Display for LimitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.limit {
+            Exceeded::Limit(limit) if limit.unit() == Unit::Count => write!(
+                f,
+                "{} {}; at most {} are allowed",
+                self.actual,
+                limit.name(),
+                self.max
+            ),
             Exceeded::Limit(limit) => write!(
                 f,
                 "{}: {} {}; at most {} are allowed",
@@ -180,7 +187,7 @@ limits! {
     /// Section 1, "documented elsewhere": beside the owner.
     Admins = 99, Count, "admins of one group or chatroom";
     /// Section 1, "documented elsewhere"; row 35.
-    BlockList = 500, Count, "block list of one user";
+    BlockList = 500, Count, "entries in the block list of one user";
     /// Section 1, "documented elsewhere": the idlest falls off.
     ConversationList = 100, Count, "conversations listed for one user";
     /// Section 1, "documented elsewhere".
@@ -209,8 +216,12 @@ limits! {
     RecallWindow = 2 * 60, Seconds, "recall window by default";
     /// Section 1, "documented elsewhere": the longest recall window.
     RecallWindowMax = 7 * 86_400, Seconds, "recall window";
+    /// Section 1, "documented elsewhere": members a group is made for if nothing else is asked.
+    GroupMaxUsersDefault = 200, Count, "members of a group by default";
+    /// Section 1, "documented elsewhere": members a chatroom is made for if nothing else is asked.
+    RoomMaxUsersDefault = 1_000, Count, "members of a chatroom by default";
     /// Section 1, "documented elsewhere": largest room size that may be asked for.
-    RoomMaxUsers = 10_000, Count, "members a chatroom may be made for";
+    RoomMaxUsers = 10_000, Count, "members to make a chatroom for";
     /// Row 2.
     RegistrationBatch = 60, Count, "users in one registration";
     /// Rows 6 and 8.

@@ -40,6 +40,8 @@ const CONTRACT: &[(Limit, u64, Unit)] = &[
     (Limit::AttachmentRetention, 604_800, Unit::Seconds),
     (Limit::RecallWindow, 120, Unit::Seconds),
     (Limit::RecallWindowMax, 604_800, Unit::Seconds),
+    (Limit::GroupMaxUsersDefault, 200, Unit::Count),
+    (Limit::RoomMaxUsersDefault, 1_000, Unit::Count),
     (Limit::RoomMaxUsers, 10_000, Unit::Count),
     (Limit::RegistrationBatch, 60, Unit::Count),
     (Limit::UserPage, 100, Unit::Count),
@@ -123,12 +125,14 @@ fn every_limit_passes_its_maximum_and_refuses_one_more() {
             assert_eq!(error.limit(), Exceeded::Limit(limit));
             assert_eq!((error.max(), error.actual()), (max, actual));
             let text = error.to_string();
-            for part in [
-                limit.name(),
-                &max.to_string(),
-                &actual.to_string(),
-                &unit.to_string(),
-            ] {
+            // Things are counted by their name: "101 members in one call".
+            let unit = unit.to_string();
+            let unit = if limit.unit() == Unit::Count {
+                ""
+            } else {
+                &unit
+            };
+            for part in [limit.name(), &max.to_string(), &actual.to_string(), unit] {
                 assert!(text.contains(part), "{text} lacks {part}");
             }
         }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidestore_kv::Batch;
+use tidestore_kv::{Batch, Changes, batch_of};
 use tidestore_log::{Log, Position};
 use tidestore_messages::AppId;
 
@@ -14,6 +14,7 @@ use crate::attachments::Mentions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Durability;
 use crate::record::{self, Event, ManifestChange};
+use crate::shard::pending::{Answers, Pending};
 use crate::shard::stage::{Outcome, Stage, current};
 use crate::shard::{Append, Command, Decide, Messages, Shard};
 use crate::tables;
@@ -73,31 +74,36 @@ impl Committer {
     }
 
     fn process(&mut self, commands: Vec<Command>) {
-        let mut outcomes = Vec::new();
-        let mut synced = false;
-        self.stage.restart(self.shard.guard.times());
+        let shard = Arc::clone(&self.shard);
+        let mut pending = Pending::new(&*shard.engine);
+        self.stage.restart(shard.guard.times());
         for command in commands {
             match command {
                 Command::Append(append) => {
-                    synced |= append.durability == Durability::Synced;
-                    self.stage_append(append, &mut outcomes);
-                    if self.stage.bytes.len() >= BATCH_BYTES_MAX {
-                        self.commit(&mut outcomes, std::mem::take(&mut synced));
-                    }
+                    pending.synced |= append.durability == Durability::Synced;
+                    self.stage_append(append, &mut pending.outcomes);
+                }
+                Command::Change(change) => {
+                    let rows = shard.poisoned().map_or(Ok(&mut pending.rows), Err);
+                    pending.tells.push(change.carry_out(rows, &shard));
+                    pending.synced = true;
                 }
                 // These look at the views, so what is staged before them is committed first.
                 other => {
-                    self.commit(&mut outcomes, std::mem::take(&mut synced));
+                    self.commit(&mut pending);
                     self.other(other);
                 }
             }
+            if self.stage.bytes.len() + pending.rows.bytes() >= BATCH_BYTES_MAX {
+                self.commit(&mut pending);
+            }
         }
-        self.commit(&mut outcomes, synced);
+        self.commit(&mut pending);
     }
 
     fn other(&mut self, command: Command) {
         match command {
-            Command::Append(_) => {}
+            Command::Append(_) | Command::Change(_) => {}
             Command::Decide(decide) => self.decide(decide),
             Command::Freeze(reply) => drop(reply.send(self.freeze())),
             Command::Sync(reply) => drop(reply.send(self.flush())),
@@ -154,20 +160,15 @@ impl Committer {
     }
 
     /// Writes what is staged, applies it, answers, and starts the next batch.
-    fn commit(&mut self, outcomes: &mut Vec<Outcome>, synced: bool) {
-        let written = if self.stage.is_empty() {
-            // A duplicate may repeat a message that was only buffered: a synced caller waits for its flush too.
-            if synced && self.flush_by.is_some() {
-                self.flush()
-            } else {
-                Ok(())
-            }
-        } else {
-            self.write(synced)
-                .map(|position| self.apply_messages(position))
-                .inspect(|()| self.hand_over_mentions())
-        };
-        for (reply, mut receipts) in outcomes.drain(..) {
+    fn commit(&mut self, pending: &mut Pending<'_>) {
+        let Answers {
+            rows,
+            synced,
+            outcomes,
+            tells,
+        } = pending.take();
+        let written = self.commit_staged(&rows, synced);
+        for (reply, mut receipts) in outcomes {
             if let Err(error) = &written {
                 for receipt in receipts.iter_mut().filter(|receipt| receipt.is_ok()) {
                     *receipt = Err(error.clone());
@@ -176,11 +177,34 @@ impl Committer {
             // A caller that went away is not interested in the answer.
             drop(reply.send(receipts));
         }
+        for tell in tells {
+            tell(written.clone());
+        }
         self.stage.restart(self.shard.guard.times());
         self.publish();
         if self.shard.view.active_bytes() >= self.shard.options.memtable_bytes {
             drop(self.freeze());
         }
+    }
+
+    /// Makes the staged messages and rows one batch of the log, and applies it.
+    fn commit_staged(&mut self, rows: &Changes, synced: bool) -> Result<()> {
+        if self.stage.is_empty() && rows.is_empty() {
+            // A duplicate may repeat a message that was only buffered: a synced caller waits for its flush too.
+            return if synced && self.flush_by.is_some() {
+                self.flush()
+            } else {
+                Ok(())
+            };
+        }
+        let event = (!rows.is_empty()).then(|| Event::Rows(batch_of(rows)));
+        if let Some(event) = &event {
+            self.stage_event(event)?;
+        }
+        let position = self.write(synced)?;
+        self.apply_messages(position);
+        self.hand_over_mentions();
+        event.map_or(Ok(()), |event| self.apply_event(event, position))
     }
 
     /// Appends the staged bytes to the log and, if asked, flushes them.
@@ -268,12 +292,19 @@ impl Committer {
 
     fn commit_event(&mut self, event: Event) -> Result<()> {
         self.stage.restart(self.shard.guard.times());
-        let staged = record::put_event(&mut self.stage.bytes, &event)
-            .map_err(|error| Error::new(ErrorKind::Argument, error.to_string()));
-        let written = staged.and_then(|()| self.write(true));
+        let written = self.stage_event(&event).and_then(|()| self.write(true));
         // Whatever became of it, the next batch must not carry this event a second time.
         self.stage.restart(self.shard.guard.times());
-        let position = written?;
+        self.apply_event(event, written?)
+    }
+
+    fn stage_event(&mut self, event: &Event) -> Result<()> {
+        record::put_event(&mut self.stage.bytes, event)
+            .map_err(|error| Error::new(ErrorKind::Argument, error.to_string()))
+    }
+
+    /// Brings the views up to an event that is durable.
+    fn apply_event(&mut self, event: Event, position: Position) -> Result<()> {
         let numbers = Numbers {
             applied: position.0,
             last_live: self.last_live,

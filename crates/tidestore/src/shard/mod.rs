@@ -6,6 +6,7 @@
 mod checkpoint;
 mod committer;
 mod heads;
+mod pending;
 mod recovery;
 mod stage;
 
@@ -15,7 +16,7 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 use tidestore_disk::{Clock, Millis};
-use tidestore_kv::Engine;
+use tidestore_kv::{Engine, Overlay};
 use tidestore_messages::{AppId, MessageView, StoreId};
 use tokio::sync::oneshot;
 
@@ -81,6 +82,8 @@ pub(crate) struct Status {
 pub(crate) enum Command {
     /// Append messages.
     Append(Append),
+    /// Change rows of the views; shares its flush with all that waits.
+    Change(pending::Change),
     /// Change something else; decided by the committer, so that nothing can change in between.
     Decide(Decide),
     /// Set a fresh memtable in place of the active one.
@@ -165,6 +168,21 @@ impl Shard {
         answer: oneshot::Receiver<Vec<Result<Receipt>>>,
     ) -> Result<Vec<Result<Receipt>>> {
         answer.await.map_err(|_| self.gone())
+    }
+
+    /// Changes rows and waits until that is durable and can be read; an error of the decision leaves them as they are.
+    ///
+    /// The decision sees every change that was decided before it, so what it finds cannot be overtaken.
+    pub(crate) async fn change<T: Send + 'static>(
+        &self,
+        decide: impl FnOnce(&mut Overlay<'_>, &Self) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (change, answer) = pending::change(decide);
+        self.queue
+            .push(Command::Change(change))
+            .await
+            .map_err(|_| closed())?;
+        answer.await.map_err(|_| self.gone())?
     }
 
     /// Makes a change and waits until it is durable and applied.

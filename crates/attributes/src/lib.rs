@@ -1,0 +1,1 @@
+//! Capped key-value stores for users and chatrooms.

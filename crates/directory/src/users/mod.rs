@@ -1,0 +1,5 @@
+//! Users: registration, profile, ban, deletion.
+
+mod row;
+
+pub(crate) use row::UserRow;
