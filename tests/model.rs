@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use tidestore::disk::{Millis, Survival};
 use tidestore::plan::{AttachmentId, Plan, Terms};
 use tidestore::{
-    App, Cursor, ErrorKind, Message, MessageId, NewMessage, OldMessage, Page, Seq, Store,
+    App, Cursor, DayCount, ErrorKind, Message, MessageId, NewMessage, OldMessage, Page, Seq, Store,
 };
 use tidestore_tests::{DAY, HOUR, Machine, group, key, run, user};
 
@@ -500,6 +500,16 @@ impl World {
         let all = (0..GROUPS.len()).flat_map(|to| self.apps[app].visible(to, self.now));
         let expected = all.fold((0, 0), |(n, bytes), m| (n + 1, bytes + m.content_len()));
         assert_eq!((usage.messages, usage.body_bytes), expected);
+
+        let mut days: BTreeMap<u32, DayCount> = BTreeMap::new();
+        for message in (0..GROUPS.len()).flat_map(|to| self.apps[app].visible(to, self.now)) {
+            let day = u32::try_from(message.millis() / DAY).unwrap();
+            days.entry(day).or_default().add(DayCount {
+                messages: 1,
+                body_bytes: message.content_len(),
+            });
+        }
+        assert_eq!(self.app(app).messages_by_day().await.unwrap(), days);
     }
 
     async fn expire(&mut self) {

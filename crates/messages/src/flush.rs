@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tidestore_disk::{Disk, Millis};
 
+use crate::days::SegmentDays;
 use crate::error::Result;
 use crate::layout::{Apps, bucket_dir, bucket_of, segment_file_name};
 use crate::memtable::{Memtable, Run};
@@ -98,7 +99,7 @@ pub(crate) fn write_memtable(
     place: &SegmentPlace,
     apps: &dyn Apps,
     generations: &Generations,
-    written: &mut Vec<SegmentMeta>,
+    written: &mut Vec<(SegmentMeta, SegmentDays)>,
 ) -> Result<()> {
     memtable.with_runs(|runs| {
         let groups = group(runs, apps);
@@ -181,7 +182,7 @@ fn write_segment(
     apps: &dyn Apps,
     head: SegmentHead,
     parts: Vec<AppRows<'_>>,
-) -> Result<Option<SegmentMeta>> {
+) -> Result<Option<(SegmentMeta, SegmentDays)>> {
     let Some(mut writer) = start_segment(place, apps, head)? else {
         return Ok(None);
     };
@@ -190,7 +191,7 @@ fn write_segment(
             writer.push(app, conversation, message)?;
         }
     }
-    writer.finish().map(Some)
+    writer.seal().map(Some)
 }
 
 /// Opens the writer of a new segment; `None` if its app was deleted meanwhile.

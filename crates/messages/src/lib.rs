@@ -76,6 +76,7 @@
 
 #[doc(hidden)]
 pub mod codec;
+mod days;
 mod error;
 mod flush;
 mod layout;
@@ -90,6 +91,7 @@ mod verify;
 mod version;
 mod view;
 
+pub use days::{DAY_MILLIS, DayCount, DayShare, SegmentDays, day_of};
 pub use error::{Error, ErrorKind, Result};
 pub use layout::{Apps, bucket_of, receipt_run_path, receipts_dir, segment_path};
 pub use memtable::Applied;

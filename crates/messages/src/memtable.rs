@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use parking_lot::RwLock;
 
+use crate::days::{DayCount, day_of};
 use crate::page::{Axis, Direction, Span};
 use crate::receipts::{Receipt, ReceiptKey};
 use crate::types::{AppId, Conversation, Message, MessageId};
@@ -159,6 +160,28 @@ impl Memtable {
                 .fold((0, 0), |(n, bytes), message| {
                     (n + 1, bytes + message.content_len())
                 }),
+        }
+    }
+
+    /// Counts an app's messages at or above an id by day. Looks at each of them, under one read lock.
+    pub(crate) fn count_days(
+        &self,
+        app: AppId,
+        from: MessageId,
+        days: &mut BTreeMap<u32, DayCount>,
+    ) {
+        let inner = self.inner.read();
+        if !inner.apps.contains_key(&app) {
+            return;
+        }
+        let runs = inner.runs.iter().filter(|run| run.app == app);
+        for message in runs.flat_map(|run| &run.rows).filter(|m| m.id >= from) {
+            days.entry(day_of(message.millis()))
+                .or_default()
+                .add(DayCount {
+                    messages: 1,
+                    body_bytes: message.content_len(),
+                });
         }
     }
 

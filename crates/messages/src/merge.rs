@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tidestore_disk::Millis;
 
+use crate::days::SegmentDays;
 use crate::error::Result;
 use crate::flush::{Generations, SegmentPlace, start_segment};
 use crate::layout::Apps;
@@ -45,6 +46,8 @@ impl MergeJob {
 pub struct Merged {
     /// The new segment; none if nothing was left to keep.
     pub added: Option<SegmentMeta>,
+    /// How much of it belongs to each day.
+    pub days: Option<SegmentDays>,
     /// Generations of the segments it replaces.
     pub removed: Vec<u64>,
     /// Bytes of the replaced files.
@@ -144,14 +147,18 @@ pub(crate) fn write(
     apps: &dyn Apps,
     generations: &Generations,
 ) -> Result<Merged> {
-    let merged = |added| Merged {
-        added,
-        removed: job
-            .inputs
-            .iter()
-            .map(|input| input.meta.generation)
-            .collect(),
-        bytes_in: job.inputs.iter().map(|input| input.meta.file_len).sum(),
+    let merged = |written: Option<(SegmentMeta, SegmentDays)>| {
+        let (added, days) = written.unzip();
+        Merged {
+            added,
+            days,
+            removed: job
+                .inputs
+                .iter()
+                .map(|input| input.meta.generation)
+                .collect(),
+            bytes_in: job.inputs.iter().map(|input| input.meta.file_len).sum(),
+        }
     };
     let Some(first) = job.inputs.first() else {
         return Ok(merged(None));
@@ -180,7 +187,7 @@ pub(crate) fn write(
     }
     Ok(merged(
         writer
-            .map(crate::segment::SegmentWriter::finish)
+            .map(crate::segment::SegmentWriter::seal)
             .transpose()?,
     ))
 }

@@ -4,10 +4,12 @@
 //! further segment can hold anything nearer than what was found. With [`Io::CachedOnly`] nothing is read from disk:
 //! the answer is there or the caller is told to ask again where it may block.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidestore_disk::Millis;
 
+use crate::days::{DayCount, DayShare, Days, day_of};
 use crate::error::Result;
 use crate::page::{Axis, Direction, Page, Span};
 use crate::segment::{Block, Bounds, Io, Lookup, Segment, ready};
@@ -165,6 +167,33 @@ impl MessageView {
         })
     }
 
+    /// Counts an app's messages at or above the floor by day. Exact.
+    ///
+    /// `known` tells what was noted of a segment when it was written. One of which nothing was noted is read to its end
+    /// unless it lies in one day, and so are the blocks that the floor cuts through.
+    ///
+    /// # Errors
+    ///
+    /// As [`page`](Self::page).
+    pub fn count_days(
+        &self,
+        app: AppId,
+        floor: Millis,
+        known: &dyn Fn(u64) -> Option<Vec<DayShare>>,
+    ) -> Result<BTreeMap<u32, DayCount>> {
+        let from = MessageId::first_at(floor);
+        self.on_version(|version| {
+            let mut days = BTreeMap::new();
+            for memtable in version.memtables() {
+                memtable.count_days(app, from, &mut days);
+            }
+            for installed in version.segments.of_app(app) {
+                segment_days(installed, app, from, known, &mut days)?;
+            }
+            Ok(days)
+        })
+    }
+
     /// Runs a read on the current version, and once more on a younger one if a file left meanwhile.
     fn on_version<T>(&self, read: impl Fn(&Version) -> Result<T>) -> Result<T> {
         loop {
@@ -175,6 +204,61 @@ impl MessageView {
             }
         }
     }
+}
+
+/// Adds what a segment holds of an app at or above an id, by day.
+fn segment_days(
+    installed: &Installed,
+    app: AppId,
+    from: MessageId,
+    known: &dyn Fn(u64) -> Option<Vec<DayShare>>,
+    days: &mut BTreeMap<u32, DayCount>,
+) -> Result<()> {
+    let meta = &installed.meta;
+    let Some(share) = meta.share(app).filter(|share| share.max_id >= from) else {
+        return Ok(());
+    };
+    let (messages, body_bytes) = installed.segment.count(app, from)?;
+    let mut rest = DayCount {
+        messages,
+        body_bytes,
+    };
+    // The first day that counts, which the floor may cut through: what the days behind it leave of the whole.
+    let first = day_of(share.min_id.millis().max(from.millis()));
+    let one_day = day_of(share.max_id.millis()) == first;
+    let shares = match known(meta.generation) {
+        _ if one_day => Vec::new(),
+        Some(shares) => shares,
+        None => scanned_days(&installed.segment, app)?,
+    };
+    for share in shares
+        .iter()
+        .filter(|share| share.app == app && share.day > first)
+    {
+        let count = DayCount {
+            messages: share.messages,
+            body_bytes: share.body_bytes,
+        };
+        days.entry(share.day).or_default().add(count);
+        rest.messages = rest.messages.saturating_sub(count.messages);
+        rest.body_bytes = rest.body_bytes.saturating_sub(count.body_bytes);
+    }
+    if rest.messages > 0 {
+        days.entry(first).or_default().add(rest);
+    }
+    Ok(())
+}
+
+/// Counts a segment's rows of an app by day.
+pub(crate) fn scanned_days(segment: &Segment, app: AppId) -> Result<Vec<DayShare>> {
+    let mut days = Days::default();
+    for row in segment.scan()? {
+        let (row_app, _, message) = row?;
+        if row_app == app {
+            days.count(app, &message);
+        }
+    }
+    Ok(days.shares())
 }
 
 /// What an app has stored in one shard.

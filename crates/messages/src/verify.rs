@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use crate::days::{DayShare, Days};
 use crate::error::Result;
 use crate::segment::Segment;
 use crate::types::{AppId, Conversation, Seq};
@@ -27,18 +28,20 @@ pub struct ViewReport {
 
 impl MessageView {
     /// Reads every file and compares all that is known of it. `check_head` is told the newest number of each
-    /// conversation of each segment and says what is wrong with its head, if anything is.
+    /// conversation of each segment and says what is wrong with its head, if anything is. `known_days` tells what was
+    /// noted of a segment's days, to be compared with its rows.
     pub fn verify(
         &self,
         check_head: &mut dyn FnMut(AppId, &Conversation, Seq) -> Option<String>,
+        known_days: &dyn Fn(u64) -> Option<Vec<DayShare>>,
     ) -> ViewReport {
         let mut report = ViewReport::default();
         let version = self.version();
         let mut conversations = BTreeSet::new();
         for installed in version.segments.sorted() {
             let checked = installed.segment.verify(&self.parts.disk);
-            match checked.and_then(|_| newest_numbers(&installed.segment)) {
-                Ok(heads) => {
+            match checked.and_then(|_| read_rows(&installed.segment)) {
+                Ok((heads, days)) => {
                     report.segments += 1;
                     report.messages += installed.meta.messages;
                     report.bytes += installed.meta.file_len;
@@ -49,6 +52,11 @@ impl MessageView {
                     report
                         .problems
                         .extend(wrong.map(|detail| (installed.path.clone(), detail)));
+                    let known = known_days(installed.meta.generation);
+                    if known.is_some_and(|known| known != days) {
+                        let detail = "what was noted of its days is not what it holds".to_owned();
+                        report.problems.push((installed.path.clone(), detail));
+                    }
                 }
                 Err(error) => report
                     .problems
@@ -66,11 +74,16 @@ impl MessageView {
     }
 }
 
-/// The newest number of each conversation of a segment.
-fn newest_numbers(segment: &Segment) -> Result<Vec<(AppId, Conversation, Seq)>> {
-    let mut heads: Vec<(AppId, Conversation, Seq)> = Vec::new();
+/// The newest numbers of conversations.
+type Heads = Vec<(AppId, Conversation, Seq)>;
+
+/// The newest number of each conversation of a segment, and its days.
+fn read_rows(segment: &Segment) -> Result<(Heads, Vec<DayShare>)> {
+    let mut heads = Heads::new();
+    let mut days = Days::default();
     for row in segment.scan()? {
         let (app, conversation, message) = row?;
+        days.count(app, &message);
         match heads.last_mut() {
             Some((last_app, last, seq)) if *last_app == app && *last == conversation => {
                 *seq = (*seq).max(message.seq);
@@ -78,5 +91,5 @@ fn newest_numbers(segment: &Segment) -> Result<Vec<(AppId, Conversation, Seq)>> 
             _ => heads.push((app, conversation, message.seq)),
         }
     }
-    Ok(heads)
+    Ok((heads, days.shares()))
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use tidestore_disk::{Clock, Disk, FileCache, Millis};
 
+use crate::days::SegmentDays;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flush::{Generations, SegmentPlace, write_memtable};
 use crate::layout::{Apps, receipt_run_path, receipts_dir, segment_path};
@@ -57,6 +58,8 @@ pub struct Manifest {
 pub struct Flushed {
     /// The new segments.
     pub added: Vec<SegmentMeta>,
+    /// How much of each belongs to which day; taking effect does not need it.
+    pub days: Vec<SegmentDays>,
     /// The new receipt run, if any append named a client id.
     pub receipts: Option<ReceiptRunMeta>,
     /// The last log position that is now in segments.
@@ -144,12 +147,14 @@ impl MessageView {
     /// What the disk reports; the memtable stays, and the attempt can be repeated.
     pub fn write_frozen(&self, frozen: &Frozen, now: Millis) -> Result<Flushed> {
         let memtable = &frozen.memtable;
-        let mut added = Vec::new();
+        let mut written = Vec::new();
         let (apps, numbers) = (&*self.parts.apps, &self.generations);
-        let written = write_memtable(memtable, &self.place, apps, numbers, &mut added);
-        match written.and_then(|()| self.write_receipts(memtable, now)) {
+        let done = write_memtable(memtable, &self.place, apps, numbers, &mut written);
+        let (added, days): (Vec<_>, Vec<_>) = written.into_iter().unzip();
+        match done.and_then(|()| self.write_receipts(memtable, now)) {
             Ok(receipts) => Ok(Flushed {
                 added,
+                days,
                 receipts,
                 through: frozen.through,
             }),

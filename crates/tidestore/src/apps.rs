@@ -215,7 +215,11 @@ impl Registry {
                     }
                 }
             }
-            Event::AppForgotten(_) | Event::Manifest(_) | Event::Alive | Event::Rows(_) => {}
+            Event::AppForgotten(_)
+            | Event::Manifest(_)
+            | Event::Sealed(..)
+            | Event::Alive
+            | Event::Rows(_) => {}
         }
     }
 

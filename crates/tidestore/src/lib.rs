@@ -63,6 +63,7 @@ mod expiry;
 mod format;
 mod guard;
 pub mod inspect;
+mod ledger;
 mod message;
 mod options;
 mod queue;
@@ -89,5 +90,7 @@ pub use verify::{Problem, VerifyReport};
 pub use tidestore_blobs::{Attachment, ContentHash, DayUsage, NewAttachment, Reference};
 pub use tidestore_disk as disk;
 pub use tidestore_kv::EngineKind;
-pub use tidestore_messages::{AppId, Conversation, Cursor, Kind, Message, MessageId, Page, Seq};
+pub use tidestore_messages::{
+    AppId, Conversation, Cursor, DayCount, Kind, Message, MessageId, Page, Seq,
+};
 pub use tidestore_plan as plan;

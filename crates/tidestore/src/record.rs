@@ -25,17 +25,13 @@ use compact_str::CompactString;
 use tidestore_disk::Millis;
 use tidestore_kv::Batch;
 use tidestore_messages::{
-    AppId, Conversation, Kind, Message, MessageId, ReceiptRunMeta, SegmentMeta, Seq,
+    AppId, Conversation, Kind, Message, MessageId, ReceiptRunMeta, SegmentDays, SegmentMeta, Seq,
 };
 use tidestore_plan::AttachmentId;
 
 use crate::apps::AppRecord;
 
 /// Everything but messages that changes a store.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "events are rare and never gathered"
-)]
 #[derive(Clone, Debug, PartialEq, bincode::Encode, bincode::Decode)]
 pub(crate) enum Event {
     /// An app was created or changed: its whole record.
@@ -52,6 +48,9 @@ pub(crate) enum Event {
     Alive,
     /// Rows of the tables as they are from now on: what a view decided.
     Rows(Batch),
+    /// Files that came and went, and how much of the new ones belongs to each day. `Manifest` is what was written before
+    /// days were noted.
+    Sealed(ManifestChange, Vec<SegmentDays>),
 }
 
 impl Event {
@@ -255,7 +254,10 @@ fn event(rest: &mut Bytes) -> Result<Event, Malformed> {
     }
     let len = rest.get_u32_le() as usize;
     let bytes = part(rest, len)?;
-    tidestore_messages::codec::decode(&bytes).map_err(|_| Malformed("an event cannot be decoded"))
+    match tidestore_messages::codec::decode(&bytes) {
+        Ok(Event::Manifest(change)) => Ok(Event::Sealed(change, Vec::new())),
+        decoded => decoded.map_err(|_| Malformed("an event cannot be decoded")),
+    }
 }
 
 fn part(rest: &mut Bytes, len: usize) -> Result<Bytes, Malformed> {

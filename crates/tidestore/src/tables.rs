@@ -7,13 +7,16 @@
 //! | 2 `SEGMENTS` | generation, big-endian | bincode of `SegmentMeta` |
 //! | 3 `RECEIPTS` | generation, big-endian | bincode of `ReceiptRunMeta` |
 //! | 4 `HEADS` | app number, big-endian; conversation | last seq, last id: two u64, little-endian |
+//! | 17 `DAYS` | generation, big-endian | bincode of the `DayShare`s of a segment; none for one written before days were noted |
+//!
+//! Tables 5 to 12 are those of attachments, 13 to 16 of attributes, 20 to 49 of the directory; they are described there.
 //!
 //! Numbers in keys are big-endian because the tables are sorted by bytes.
 
 use std::ops::Bound;
 
-use tidestore_kv::{Batch, Engine, Range, Table, decode_row, prefix_range, scan};
-use tidestore_messages::{AppId, Conversation, codec};
+use tidestore_kv::{Batch, Engine, Range, Table, decode_row, prefix_range, row, scan};
+use tidestore_messages::{AppId, Conversation, DayShare, codec};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -22,6 +25,7 @@ pub(crate) const APPS: Table = Table(1);
 pub(crate) const SEGMENTS: Table = Table(2);
 pub(crate) const RECEIPTS: Table = Table(3);
 pub(crate) const HEADS: Table = Table(4);
+pub(crate) const DAYS: Table = Table(17);
 
 /// The last log position that the tables have applied.
 pub(crate) const APPLIED: &str = "applied";
@@ -68,6 +72,12 @@ pub(crate) fn rows<T: bincode::Decode<()>>(engine: &dyn Engine, table: Table) ->
         Ok(())
     })?;
     Ok(rows)
+}
+
+/// What was noted of a segment's days.
+pub(crate) fn days(engine: &dyn Engine, generation: u64) -> Result<Option<Vec<DayShare>>> {
+    let key = generation.to_be_bytes();
+    Ok(row(engine, DAYS, &key)?)
 }
 
 /// Where a conversation stands: the last number and the last id that it gave.

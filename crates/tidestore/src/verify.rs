@@ -7,6 +7,7 @@ use crate::attachments::Request;
 use crate::error::Result;
 use crate::shard::{Shard, views_dir};
 use crate::store::{Inner, Store, blocking};
+use crate::tables;
 
 /// What a verification found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,9 +73,10 @@ impl Store {
 }
 
 fn shard_files(shard: &Shard, report: &mut VerifyReport) {
-    let checked = shard
-        .view
-        .verify(&mut |app, conversation, last_seq| report_head(shard, app, conversation, last_seq));
+    let checked = shard.view.verify(
+        &mut |app, conversation, last_seq| report_head(shard, app, conversation, last_seq),
+        &|generation| tables::days(&*shard.engine, generation).ok().flatten(),
+    );
     report.segments += checked.segments;
     report.messages += checked.messages;
     report.bytes += checked.bytes;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tidestore_disk::{Disk, File, FileExt, OpenMode, Seal};
 
 use crate::codec;
+use crate::days::{Days, SegmentDays};
 use crate::error::{Error, Result};
 use crate::segment::columns::Columns;
 use crate::segment::format::{
@@ -32,6 +33,7 @@ pub struct SegmentWriter {
     run: Option<(AppId, Conversation, Run)>,
     last_id: MessageId,
     apps: Vec<AppShare>,
+    days: Days,
     first_app: Option<AppId>,
     /// A row or block may be missing since something failed, so the file must never get its name.
     failed: bool,
@@ -82,6 +84,7 @@ impl SegmentWriter {
             run: None,
             last_id: MessageId(0),
             apps: Vec::new(),
+            days: Days::default(),
             first_app: None,
             failed: false,
         })
@@ -147,7 +150,12 @@ impl SegmentWriter {
     /// # Errors
     ///
     /// What the disk reports; a file under the temporary name may be left, which opening a store sweeps.
-    pub fn finish(mut self) -> Result<SegmentMeta> {
+    pub fn finish(self) -> Result<SegmentMeta> {
+        Ok(self.seal()?.0)
+    }
+
+    /// As [`finish`](Self::finish), and says how much of the segment belongs to each day.
+    pub(crate) fn seal(mut self) -> Result<(SegmentMeta, SegmentDays)> {
         if self.failed {
             return Err(Error::refused(
                 "an earlier row failed, so the segment is not complete",
@@ -188,8 +196,12 @@ impl SegmentWriter {
         trailer.extend_from_slice(MAGIC);
         self.out.put(&trailer)?;
         meta.file_len = self.out.offset();
+        let days = SegmentDays {
+            generation: meta.generation,
+            shares: self.days.shares(),
+        };
         self.out.finish()?;
-        Ok(meta)
+        Ok((meta, days))
     }
 
     fn check(&self, app: AppId, conversation: &Conversation, message: &Message) -> Result<()> {
@@ -266,6 +278,7 @@ impl SegmentWriter {
     }
 
     fn count(&mut self, app: AppId, message: &Message) {
+        self.days.count(app, message);
         let (id, len) = (message.id, message.content_len());
         match self.apps.last_mut().filter(|share| share.app == app) {
             Some(share) => {

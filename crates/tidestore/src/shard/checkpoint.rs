@@ -6,7 +6,9 @@
 use std::path::PathBuf;
 
 use tidestore_disk::Millis;
-use tidestore_messages::{AppId, Expirable, MergeJob, MergeTime, Merged, receipt_run_path};
+use tidestore_messages::{
+    AppId, Expirable, MergeJob, MergeTime, Merged, SegmentDays, receipt_run_path,
+};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::expiry::{ExpiryReport, MergeReport};
@@ -30,6 +32,7 @@ impl Shard {
             self.await_references()?;
             let flushed = self.view.write_frozen(&frozen, self.guard.now())?;
             let (added, receipts) = (flushed.added.clone(), flushed.receipts.clone());
+            let days = flushed.days;
             let change = ManifestChange {
                 added: flushed.added,
                 receipts_added: flushed.receipts,
@@ -38,9 +41,8 @@ impl Shard {
             };
             let installed = self.decide_own(Box::new(move |shard| {
                 let is_idle = shard.view.active_bytes() == 0 && shard.view.frozen_count() == 1;
-                Ok(Some(
-                    shard.manifest_event(ManifestChange { is_idle, ..change }),
-                ))
+                let change = ManifestChange { is_idle, ..change };
+                Ok(Some(shard.manifest_event(change, days)))
             }));
             if let Err(error) = installed {
                 if self.is_unlogged(&error) {
@@ -74,7 +76,7 @@ impl Shard {
                 return Ok(None);
             }
             (change.flushed, change.is_idle) = (Some(end), true);
-            Ok(Some(shard.manifest_event(change)))
+            Ok(Some(shard.manifest_event(change, Vec::new())))
         }))?;
         self.checkpoint()
     }
@@ -119,12 +121,13 @@ impl Shard {
             report.bytes_out += added.file_len;
         }
         let added: Vec<_> = merged.added.into_iter().collect();
+        let days: Vec<_> = merged.days.into_iter().collect();
         let change = ManifestChange {
             added: added.clone(),
             removed: merged.removed,
             ..ManifestChange::default()
         };
-        if let Err(error) = self.change_manifest(change) {
+        if let Err(error) = self.change_manifest(change, days) {
             if self.is_unlogged(&error) {
                 self.view.discard(&added, None);
             }
@@ -170,7 +173,7 @@ impl Shard {
             ..ManifestChange::default()
         };
         // Expiry must work on a full disk and on a broken shard: the floor alone says that these files may go.
-        let logged = self.change_manifest(change.clone());
+        let logged = self.change_manifest(change.clone(), Vec::new());
         match logged.as_ref().map_err(Error::kind) {
             Ok(()) | Err(ErrorKind::Full) => self.view.unlink(&paths)?,
             Err(ErrorKind::Poisoned) => {
@@ -183,7 +186,7 @@ impl Shard {
         }
         if logged.as_ref().is_err_and(|error| self.is_unlogged(error)) {
             // What the files gave back is room for the record.
-            self.change_manifest(change)?;
+            self.change_manifest(change, Vec::new())?;
         } else {
             logged?;
         }
@@ -224,19 +227,20 @@ impl Shard {
         bucket.end - bucket.start
     }
 
-    fn change_manifest(&self, change: ManifestChange) -> Result<()> {
+    fn change_manifest(&self, change: ManifestChange, days: Vec<SegmentDays>) -> Result<()> {
         self.decide_own(Box::new(move |shard| {
-            Ok(Some(shard.manifest_event(change)))
+            Ok(Some(shard.manifest_event(change, days)))
         }))
     }
 
     /// Completes a manifest change. Called on the committer, so that the number only rises from record to record.
-    fn manifest_event(&self, change: ManifestChange) -> Event {
+    fn manifest_event(&self, change: ManifestChange, days: Vec<SegmentDays>) -> Event {
         let next_generation = self.view.next_generation();
-        Event::Manifest(ManifestChange {
+        let change = ManifestChange {
             next_generation,
             ..change
-        })
+        };
+        Event::Sealed(change, days)
     }
 }
 

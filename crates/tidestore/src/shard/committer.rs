@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tidestore_kv::{Batch, Changes, batch_of};
 use tidestore_log::{Log, Position};
-use tidestore_messages::AppId;
+use tidestore_messages::{AppId, SegmentDays};
 
 use crate::attachments::Mentions;
 use crate::error::{Error, ErrorKind, Result};
@@ -385,7 +385,10 @@ pub(crate) fn apply_to_tables(shard: &Shard, event: &Event, numbers: Numbers) ->
             }
         }
         Event::AppForgotten(id) => forget_heads(shard, &mut batch, AppId(*id))?,
-        Event::Manifest(change) => put_manifest(shard, &mut batch, change, numbers.applied)?,
+        Event::Manifest(change) => put_manifest(shard, &mut batch, change, &[], numbers.applied)?,
+        Event::Sealed(change, days) => {
+            put_manifest(shard, &mut batch, change, days, numbers.applied)?;
+        }
         Event::Rows(rows) => batch.append(rows.clone()),
         Event::Alive => {}
     }
@@ -413,13 +416,19 @@ fn put_manifest(
     shard: &Shard,
     batch: &mut Batch,
     change: &ManifestChange,
+    days: &[SegmentDays],
     position: u64,
 ) -> Result<()> {
     for meta in &change.added {
         tables::put_row(batch, tables::SEGMENTS, meta.generation.to_be_bytes(), meta)?;
     }
+    for days in days {
+        let key = days.generation.to_be_bytes();
+        tables::put_row(batch, tables::DAYS, key, &days.shares)?;
+    }
     for generation in &change.removed {
         batch.delete(tables::SEGMENTS, generation.to_be_bytes());
+        batch.delete(tables::DAYS, generation.to_be_bytes());
     }
     if let Some(meta) = &change.receipts_added {
         tables::put_row(batch, tables::RECEIPTS, meta.generation.to_be_bytes(), meta)?;
@@ -441,7 +450,7 @@ pub(crate) fn apply_to_memory(shard: &Shard, event: Event) {
     match event {
         Event::App(_) | Event::AppDeleted(_) | Event::Floors(_) => shard.registry.apply(&event),
         Event::AppForgotten(id) => shard.heads.forget(AppId(id)),
-        Event::Manifest(change) => {
+        Event::Manifest(change) | Event::Sealed(change, _) => {
             let ManifestChange {
                 added,
                 removed,
@@ -456,6 +465,7 @@ pub(crate) fn apply_to_memory(shard: &Shard, event: Event) {
             match flushed {
                 Some(through) => shard.view.install_flush(tidestore_messages::Flushed {
                     added,
+                    days: Vec::new(),
                     receipts: receipts_added,
                     through,
                 }),

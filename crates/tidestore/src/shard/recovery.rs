@@ -323,7 +323,7 @@ impl Replay {
     }
 
     fn event(&mut self, shard: &Shard, position: u64, event: Event) -> Result<()> {
-        if let Event::Manifest(change) = &event
+        if let Event::Sealed(change, _) = &event
             && let Some(flushed) = change.flushed
         {
             self.flushed = self.flushed.max(flushed);
