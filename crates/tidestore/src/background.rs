@@ -129,6 +129,14 @@ fn flush(shard: &Shard, age: Duration) {
     }
 }
 
+fn do_chores(shards: &Shards) {
+    for shard in &shards.list {
+        if let Err(error) = shard.do_chores() {
+            tracing::warn!(shard = shard.number, %error, "a chore failed and will be repeated");
+        }
+    }
+}
+
 fn tidy(bell: &Bell, shards: &Shards, every: Duration) {
     let clock = || {
         shards
@@ -137,6 +145,8 @@ fn tidy(bell: &Bell, shards: &Shards, every: Duration) {
             .map_or(Duration::ZERO, |shard| shard.monotonic())
     };
     let (mut expire_at, mut alive_at) = (clock() + every, clock() + ALIVE);
+    // What a crash interrupted.
+    do_chores(shards);
     while bell.wait(TICK) {
         for shard in &shards.list {
             if let Err(error) = shard.merge(false, &mut MergeReport::default()) {
@@ -146,6 +156,7 @@ fn tidy(bell: &Bell, shards: &Shards, every: Duration) {
         let now = clock();
         if now >= expire_at {
             expire_at = now + every;
+            do_chores(shards);
             match shards.expire() {
                 Ok(report) if report.paused.is_some() => {
                     tracing::warn!(alarm = ?report.paused, "expiry is paused");

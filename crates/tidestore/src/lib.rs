@@ -58,6 +58,7 @@ mod app;
 mod apps;
 mod attachments;
 mod background;
+mod chores;
 mod error;
 mod expiry;
 mod format;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidestore_kv::EngineKind;
 use tidestore_messages::MessageId;
-use tidestore_plan::Limit;
+use tidestore_plan::{Limit, Limits};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -60,6 +60,9 @@ pub struct Options {
     pub attachment_retention: Duration,
     /// How long an attachment is kept after the last reference to it was taken back. Default 24 hours.
     pub attachment_grace: Duration,
+    /// Limits that are the same on every plan, where they shall differ from the contract's. Caps of a plan are not among
+    /// them: those are the app's [`Terms`](tidestore_plan::Terms).
+    pub limits: Limits,
     /// How often expiry runs in the background. Default 60 s.
     pub expiry_interval: Duration,
     /// The wall clock may drift this far from the monotonic clock before expiry pauses. Default 1 hour.
@@ -90,6 +93,7 @@ impl Default for Options {
             shared_attachment_bytes: 256 << 10,
             attachment_retention: Duration::from_secs(Limit::AttachmentRetention.max()),
             attachment_grace: Duration::from_hours(24),
+            limits: Limits::default(),
             expiry_interval: Duration::from_mins(1),
             clock_drift_max: Duration::from_hours(1),
             clock_gap_max: Duration::from_hours(48),

@@ -267,6 +267,7 @@ impl Store {
                 shard.expire(&mut ExpiryReport::default())?;
                 shard.merge(false, &mut MergeReport::default())?;
             }
+            inner.shards.home(key.as_str()).forget_rows(id)?;
             app_dir(key.as_str()).map_or(Ok(()), |dir| sweep::remove_app_dir(&inner.env.disk, &dir))
         })
         .await

@@ -8,6 +8,7 @@
 //! | 3 `RECEIPTS` | generation, big-endian | bincode of `ReceiptRunMeta` |
 //! | 4 `HEADS` | app number, big-endian; conversation | last seq, last id: two u64, little-endian |
 //! | 17 `DAYS` | generation, big-endian | bincode of the `DayShare`s of a segment; none for one written before days were noted |
+//! | 18 `FORGETTING` | app number, big-endian | nothing: a deleted app whose rows are being removed |
 //!
 //! Tables 5 to 12 are those of attachments, 13 to 16 of attributes, 20 to 49 of the directory; they are described there.
 //!
@@ -26,6 +27,9 @@ pub(crate) const SEGMENTS: Table = Table(2);
 pub(crate) const RECEIPTS: Table = Table(3);
 pub(crate) const HEADS: Table = Table(4);
 pub(crate) const DAYS: Table = Table(17);
+pub(crate) const FORGETTING: Table = Table(18);
+/// Tables whose keys begin with an app, on the app's home shard: attributes, then the directory.
+pub(crate) const OF_APPS: [std::ops::RangeInclusive<u8>; 2] = [13..=16, 20..=49];
 
 /// The last log position that the tables have applied.
 pub(crate) const APPLIED: &str = "applied";

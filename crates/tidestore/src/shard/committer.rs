@@ -374,6 +374,7 @@ pub(crate) fn apply_to_tables(shard: &Shard, event: &Event, numbers: Numbers) ->
         }
         Event::AppDeleted(id) => {
             batch.delete(tables::APPS, id.to_be_bytes());
+            batch.put(tables::FORGETTING, id.to_be_bytes(), []);
         }
         Event::Floors(floors) => {
             for (id, floor) in floors {

@@ -185,6 +185,18 @@ impl Shard {
         answer.await.map_err(|_| self.gone())?
     }
 
+    /// As [`change`](Self::change), from a thread of the store itself: passes waiting callers.
+    pub(crate) fn change_own<T: Send + 'static>(
+        &self,
+        decide: impl FnOnce(&mut Overlay<'_>, &Self) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (change, answer) = pending::change(decide);
+        self.queue
+            .push_own(Command::Change(change))
+            .map_err(|_| closed())?;
+        answer.blocking_recv().map_err(|_| self.gone())?
+    }
+
     /// Makes a change and waits until it is durable and applied.
     pub(crate) async fn decide(&self, decision: Decision) -> Result<()> {
         let (reply, answer) = oneshot::channel();
