@@ -3,6 +3,7 @@
 use tidestore_kv::{Overlay, Rows, row};
 use tidestore_plan::AppId;
 
+use crate::ChannelKind;
 use crate::error::Result;
 use crate::tables::{COUNTERS, Key};
 
@@ -28,6 +29,14 @@ impl Counters {
 
     pub(crate) fn write(&self, rows: &mut Overlay<'_>, app: AppId) -> Result<()> {
         Ok(rows.put(COUNTERS, Key::of(app), self)?)
+    }
+
+    /// Groups or chatrooms.
+    pub(crate) fn channels(&mut self, kind: ChannelKind) -> &mut u64 {
+        match kind {
+            ChannelKind::Group => &mut self.groups,
+            ChannelKind::Room => &mut self.rooms,
+        }
     }
 
     /// Gives the next serial; the counters have to be written afterwards.

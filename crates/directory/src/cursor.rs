@@ -22,12 +22,23 @@ pub struct Page<T> {
 
 impl<T> Page<T> {
     /// The same page with other items.
-    ///
-    /// # Errors
-    ///
-    /// What `change` answers.
     pub(crate) fn try_map<U>(self, change: impl FnMut(T) -> Result<U>) -> Result<Page<U>> {
         let items = self.items.into_iter().map(change).collect::<Result<_>>()?;
+        Ok(Page {
+            items,
+            next: self.next,
+        })
+    }
+}
+
+impl<T> Page<T> {
+    /// The same page with other items, and without some.
+    pub(crate) fn try_filter_map<U>(
+        self,
+        change: impl FnMut(T) -> Result<Option<U>>,
+    ) -> Result<Page<U>> {
+        let items = self.items.into_iter().map(change);
+        let items = items.filter_map(Result::transpose).collect::<Result<_>>()?;
         Ok(Page {
             items,
             next: self.next,
@@ -73,6 +84,33 @@ impl List<'_> {
         let next = last.and_then(|(key, _)| key.strip_prefix(self.prefix));
         let next = next.map(|rest| self.encode(rest));
         Ok(Page { items, next })
+    }
+
+    /// As [`page`](Self::page), but rows that `select` leaves out take up no place: reads on until the page is full.
+    pub(crate) fn page_where<T>(
+        self,
+        rows: &(impl Rows + ?Sized),
+        cursor: Option<&str>,
+        limit: usize,
+        mut select: impl FnMut(&[u8], &[u8]) -> Result<Option<T>>,
+    ) -> Result<Page<T>> {
+        let (limit, mut items) = (limit.max(1), Vec::new());
+        let mut after = cursor.map(str::to_owned);
+        loop {
+            let page = self.page(rows, after.as_deref(), limit)?;
+            for (key, value) in &page.items {
+                items.extend(select(key, value)?);
+                if items.len() == limit {
+                    let rest = key.strip_prefix(self.prefix).unwrap_or_default();
+                    let next = Some(self.encode(rest));
+                    return Ok(Page { items, next });
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(Page { items, next: None });
+            }
+        }
     }
 
     fn encode(self, rest: &[u8]) -> String {

@@ -29,6 +29,19 @@ impl<'a, R: Rows + ?Sized> Directory<'a, R> {
     pub fn counters(&self) -> Result<Counters> {
         Counters::read(self.rows, self.app)
     }
+
+    /// Counts everything again, and says where rows, counters and indexes disagree. Answers how many users there are.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Tables`](crate::ErrorKind::Tables) if rows cannot be read.
+    pub fn recount(&self, problems: &mut Vec<String>) -> Result<u64> {
+        self.recount_contacts(problems)?;
+        self.recount_channels(problems)?;
+        self.recount_threads(problems)?;
+        self.recount_presence(problems)?;
+        self.recount_users(problems)
+    }
 }
 
 /// For whom and when something is changed.
@@ -84,6 +97,22 @@ impl<'a, 'e> Editor<'a, 'e> {
     /// Reads what was changed so far.
     pub fn directory(&self) -> Directory<'_, Overlay<'e>> {
         Directory::new(&*self.rows, self.scope.app)
+    }
+
+    /// Carries out a part of a call that may fail without the rest: then nothing of it stays.
+    pub(crate) fn attempt<T>(
+        &mut self,
+        change: impl FnOnce(&mut Editor<'_, '_>) -> Result<T>,
+    ) -> Result<T> {
+        let scope = self.scope;
+        let done = self.rows.attempt(|rows| {
+            let mut part = Editor::new(rows, scope);
+            let done = change(&mut part)?;
+            Ok::<_, crate::Error>((done, part.effects))
+        });
+        let (done, effects) = done?;
+        self.effects.extend(effects);
+        Ok(done)
     }
 
     /// Changes the app's counters.

@@ -77,6 +77,11 @@ impl Error {
         Self::new(ErrorKind::Argument(text.into()))
     }
 
+    /// A row that is not what this crate wrote.
+    pub(crate) fn damaged(text: impl Into<String>) -> Self {
+        tidestore_kv::Error::new(tidestore_kv::ErrorKind::Corruption, text).into()
+    }
+
     /// What the caller can do about it.
     pub fn kind(&self) -> &ErrorKind {
         &self.kind

@@ -30,7 +30,8 @@
 //! | 41 `SUBSCRIPTIONS` | app, subscriber, 0, user | until when, milliseconds |
 //! | 42 `SUBSCRIBERS` | app, user, 0, subscriber | nothing |
 //! | 43 `SHARED_FILE_IDS` | app, group, 0, attachment (16) | serial of sharing |
-//! | 44 `UNPINS` | app, attachment (16), group | nothing: a pin to be taken back, because the file is no longer shared |
+//! | 45 `GOING` | app, kind, id | nothing: a group or chatroom whose deletion has begun |
+//! | 44 `UNPINS` | app, attachment (16), group | 0: a pin to be taken back, 1: one that is being taken back |
 
 use tidestore_kv::Table;
 use tidestore_plan::AppId;
@@ -60,6 +61,7 @@ pub(crate) const SUBSCRIPTIONS: Table = Table(41);
 pub(crate) const SUBSCRIBERS: Table = Table(42);
 pub(crate) const SHARED_FILE_IDS: Table = Table(43);
 pub(crate) const UNPINS: Table = Table(44);
+pub(crate) const GOING: Table = Table(45);
 
 /// A key in the making.
 #[derive(Clone, Debug)]
@@ -81,6 +83,12 @@ impl Key {
     /// A number; sorts by its value.
     pub(crate) fn number(mut self, number: u64) -> Self {
         self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    /// Bytes of a fixed number.
+    pub(crate) fn raw(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
         self
     }
 

@@ -98,6 +98,15 @@ impl<'a> Overlay<'a> {
             .transpose()
     }
 
+    /// Reads a row as it will be, without decoding it.
+    ///
+    /// # Errors
+    ///
+    /// What the engine reports.
+    pub fn bytes_of(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.get_bytes(table, key)
+    }
+
     pub(crate) fn get_bytes(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let place = (table, key.to_vec());
         let below = || self.below.as_ref().and_then(|below| below.get(&place));

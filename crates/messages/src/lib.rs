@@ -103,7 +103,7 @@ pub use segment::{
     AppShare, Block, BlockCache, Bounds, Bucket, Io, Lookup, Owner, Run, Segment, SegmentHead,
     SegmentMeta, SegmentOptions, SegmentReport, SegmentScan, SegmentWriter, StoreId, inspect,
 };
-pub use types::{AppId, Conversation, ConversationError, Kind, Message, MessageId, Seq};
+pub use types::{AppId, Conversation, ConversationError, Kind, Message, MessageId, Parties, Seq};
 pub use verify::ViewReport;
 pub use version::Frozen;
 pub use view::{Expirable, Flushed, Manifest, MessageView, Removed, ViewParts};

@@ -163,6 +163,25 @@ impl Conversation {
         }
     }
 
+    /// Who or what is meant by it.
+    pub fn parties(&self) -> Option<Parties> {
+        let (kind, rest) = self.0.split_once(':')?;
+        let resource = || ResourceId::parse(rest).ok();
+        match kind {
+            "direct" => {
+                let (low, high) = rest.split_once(',')?;
+                Some(Parties::Direct(
+                    UserId::parse(low).ok()?,
+                    UserId::parse(high).ok()?,
+                ))
+            }
+            "group" => resource().map(Parties::Group),
+            "room" => resource().map(Parties::Room),
+            "thread" => resource().map(Parties::Thread),
+            _ => None,
+        }
+    }
+
     /// Takes text that this type wrote earlier, checking only what keeps decoding safe. For decoders.
     #[doc(hidden)]
     pub fn from_stored(text: &str) -> Option<Self> {
@@ -177,6 +196,19 @@ impl fmt::Display for Conversation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Who or what a conversation is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parties {
+    /// Two users, in the order of their ids; both are the same in a conversation with oneself.
+    Direct(UserId, UserId),
+    /// A group.
+    Group(ResourceId),
+    /// A chatroom.
+    Room(ResourceId),
+    /// A thread inside a group.
+    Thread(ResourceId),
 }
 
 /// Why a text names no conversation.

@@ -456,6 +456,11 @@ impl App {
             .ok_or_else(|| unknown_app(&self.key))
     }
 
+    /// The time that dates what is made now.
+    pub(crate) fn now(&self) -> Millis {
+        self.store.inner.guard.now()
+    }
+
     pub(crate) fn floor(&self) -> Result<Millis> {
         Ok(self.store.inner.registry.floor(&*self.record()?))
     }

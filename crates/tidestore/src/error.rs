@@ -35,6 +35,10 @@ pub enum ErrorKind {
     Conversation,
     /// The terms are not possible, such as a custom retention outside Enterprise.
     Terms(TermsError),
+    /// The directory refuses: somebody or something does not exist, exists already, or may not; the kind says which.
+    Directory(tidestore_directory::ErrorKind),
+    /// Attributes are refused; the kind says why.
+    Attributes(tidestore_attributes::ErrorKind),
     /// No such attachment was ever given to the app, or it was deleted.
     AttachmentNotFound,
     /// The attachment's time is over.

@@ -59,6 +59,7 @@ mod apps;
 mod attachments;
 mod background;
 mod chores;
+mod directory;
 mod error;
 mod expiry;
 mod format;
@@ -79,16 +80,29 @@ mod verify;
 pub use app::{App, Head, Preview, Usage};
 pub use apps::{AppInfo, Undo};
 pub use attachments::{AttachmentUsage, DayOfUsage, Download, Upload};
+pub use directory::{
+    Account, Blocks, Channels, Connections, Contacts, Members, Presence, RoomAttributes, RoomSet,
+    SharedFiles, Threads, UserAttributes, Users,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use expiry::{AppExpiry, ExpiryReport, MergeReport};
 pub use format::{FORMAT_VERSION, StoreFile};
 pub use guard::ClockAlarm;
+pub use ledger::{Gauge, Ledger};
 pub use message::{NewMessage, OldMessage, Receipt};
 pub use options::{Durability, Options};
 pub use store::Store;
 pub use verify::{Problem, VerifyReport};
 
+pub use tidestore_attributes::{
+    ErrorKind as AttributesErrorKind, KeyResults, Refusal, RoomAttribute, Total,
+};
 pub use tidestore_blobs::{Attachment, ContentHash, DayUsage, NewAttachment, Reference};
+pub use tidestore_directory::{
+    Channel, ChannelChange, ChannelKind, Contact, Counters, ErrorKind as DirectoryErrorKind,
+    FOREVER, Lease, Member, MuteChange, MuteFor, Mutes, NewChannel, NewThread, Page as ListPage,
+    Role, SharedFile, Subscription, Thread, Until, User, UserChange,
+};
 pub use tidestore_disk as disk;
 pub use tidestore_kv::EngineKind;
 pub use tidestore_messages::{

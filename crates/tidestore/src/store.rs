@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::apps::{AppInfo, AppRecord, Registry, TermsRecord, app_dir};
 use crate::attachments::{Clerk, Desk, Desks, Request, forget_deleted};
 use crate::background::{Background, Bell};
+use crate::directory::AllSessions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expiry::{ExpiryReport, MergeReport};
 use crate::format::{self, StoreFile};
@@ -44,6 +45,10 @@ pub(crate) struct Inner {
     pub(crate) files: Arc<FileCache>,
     /// For reading attachments.
     pub(crate) buffers: Buffers,
+    /// Held while pins of shared files are set or taken back.
+    pub(crate) pins: tokio::sync::Mutex<()>,
+    /// Who is connected.
+    pub(crate) sessions: AllSessions,
     pub(crate) notices: Vec<String>,
     background: Mutex<Option<Background>>,
     closed: Mutex<bool>,
@@ -75,7 +80,12 @@ impl Store {
     ///
     /// As [`open`](Self::open).
     pub async fn open_env(env: Env, options: Options) -> Result<Self> {
-        blocking(move || Self::open_blocking(env, options)).await
+        let store = blocking(move || Self::open_blocking(env, options)).await?;
+        if let Err(error) = store.resume_deletions().await {
+            // They are invisible already; a full disk must not keep a store from being opened.
+            tracing::warn!(%error, "a deletion could not be finished and will be at the next opening");
+        }
+        Ok(store)
     }
 
     fn open_blocking(env: Env, options: Options) -> Result<Self> {
@@ -167,6 +177,8 @@ impl Store {
             desks,
             files: parts.files,
             buffers: Buffers::default(),
+            pins: tokio::sync::Mutex::default(),
+            sessions: AllSessions::default(),
             notices,
             background: Mutex::new(background),
             closed: Mutex::new(false),
@@ -267,6 +279,7 @@ impl Store {
                 shard.expire(&mut ExpiryReport::default())?;
                 shard.merge(false, &mut MergeReport::default())?;
             }
+            inner.sessions.forget(id);
             inner.shards.home(key.as_str()).forget_rows(id)?;
             app_dir(key.as_str()).map_or(Ok(()), |dir| sweep::remove_app_dir(&inner.env.disk, &dir))
         })
@@ -371,6 +384,13 @@ impl Store {
 }
 
 impl Inner {
+    /// Sixteen random bytes.
+    pub(crate) fn random(&self) -> Result<[u8; 16]> {
+        let mut bytes = [0; 16];
+        self.env.entropy.fill(&mut bytes)?;
+        Ok(bytes)
+    }
+
     fn close(&self) -> Result<()> {
         let mut closed = self.closed.lock();
         if std::mem::replace(&mut *closed, true) {

@@ -3,6 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tidestore_attributes::Attributes;
+use tidestore_directory::Directory;
+use tidestore_kv::Rows;
+use tidestore_messages::AppId;
+
 use crate::attachments::Request;
 use crate::error::Result;
 use crate::shard::{Shard, views_dir};
@@ -22,6 +27,10 @@ pub struct VerifyReport {
     pub receipt_runs: u64,
     /// Conversations whose head was compared with their messages.
     pub conversations: u64,
+    /// Users of all directories, whose rows and counters were counted again.
+    pub users: u64,
+    /// Rows of attributes that were counted again.
+    pub attributes: u64,
     /// Attachments whose rows were compared with what refers to them and with the ledger.
     pub attachments: u64,
     /// Volumes read to the end.
@@ -65,6 +74,7 @@ impl Store {
             for shard in &inner.shards.list {
                 shard_files(shard, &mut report);
                 attachments(&inner, shard, &mut report)?;
+                directories(&inner, shard, &mut report)?;
             }
             Ok(report)
         })
@@ -115,10 +125,48 @@ fn attachments(inner: &Inner, shard: &Shard, report: &mut VerifyReport) -> Resul
     Ok(())
 }
 
+/// Counts the directories and attributes again of the apps whose home a shard is.
+fn directories(inner: &Inner, shard: &Arc<Shard>, report: &mut VerifyReport) -> Result<()> {
+    for record in inner.registry.all() {
+        if inner.shards.home(&record.key).number != shard.number {
+            continue;
+        }
+        let app = AppId(record.id);
+        let mut found = recount(&*shard.engine, app)?;
+        if !found.problems.is_empty() {
+            // In a store that goes on working, rows may have changed while they were counted. Once more, while they cannot.
+            found = shard.change_own(move |rows, _| recount(&*rows, app))?;
+        }
+        report.users += found.users;
+        report.attributes += found.attributes;
+        let tables = views_dir(shard.number);
+        for problem in found.problems {
+            report.problem(&tables, format!("{}: {problem}", record.key));
+        }
+    }
+    Ok(())
+}
+
+/// What counting an app's rows again found.
+#[derive(Debug, Default)]
+struct Recounted {
+    users: u64,
+    attributes: u64,
+    problems: Vec<String>,
+}
+
+fn recount(rows: &(impl Rows + ?Sized), app: AppId) -> Result<Recounted> {
+    let mut found = Recounted::default();
+    let directory = Directory::new(rows, app);
+    found.users = directory.recount(&mut found.problems)?;
+    found.attributes = Attributes::new(rows, app).recount(&mut found.problems)?;
+    Ok(found)
+}
+
 /// Says what is wrong if a conversation's head is behind its messages.
 fn report_head(
     shard: &Shard,
-    app: tidestore_messages::AppId,
+    app: AppId,
     conversation: &tidestore_messages::Conversation,
     last_seq: tidestore_messages::Seq,
 ) -> Option<String> {

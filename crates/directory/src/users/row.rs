@@ -9,7 +9,7 @@ use crate::error::{ErrorKind, Result};
 use crate::tables::{Key, LEAVING, USERS};
 
 /// A user as it is stored, with how many of everything belong to it.
-#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub(crate) struct UserRow {
     /// Orders users by registration.
     pub(crate) serial: u64,
@@ -42,15 +42,6 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
             return Err(ErrorKind::UserNotFound(user.clone()).into());
         }
         Ok(found)
-    }
-
-    /// Whether a user exists.
-    pub(crate) fn has_user(&self, user: &UserId) -> Result<bool> {
-        match self.user_row(user) {
-            Ok(_) => Ok(true),
-            Err(error) if matches!(error.kind(), ErrorKind::UserNotFound(_)) => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 }
 

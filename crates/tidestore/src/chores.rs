@@ -1,0 +1,101 @@
+//! Work that takes more than one record, and goes on after a crash where it stopped.
+//!
+//! Each chore is noted as a row by the record that begins it, and the row leaves with the last of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tidestore_directory::{going_channels, leaving_users, unpins};
+use tidestore_kv::{Table, page_of};
+use tidestore_messages::AppId;
+
+use crate::app::App;
+use crate::error::{ErrorKind, Result};
+use crate::shard::Shard;
+use crate::store::{Store, blocking};
+use crate::tables::{FORGETTING, OF_APPS};
+
+/// Rows removed by one record: small enough that nobody waits for it long.
+const ROWS_MAX: usize = 2_048;
+
+impl Shard {
+    /// Does what is left to do.
+    pub(crate) fn do_chores(&self) -> Result<()> {
+        for (key, _) in page_of(&*self.engine, FORGETTING, b"", None, false, ROWS_MAX)? {
+            if let Ok(app) = <[u8; 4]>::try_from(key.as_slice()) {
+                self.forget_rows(AppId(u32::from_be_bytes(app)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes all rows of a deleted app.
+    pub(crate) fn forget_rows(&self, app: AppId) -> Result<()> {
+        let prefix = app.0.to_be_bytes();
+        let tables = OF_APPS.into_iter().flatten().map(Table);
+        for table in tables {
+            while self.change_own(move |rows, _| {
+                let page = page_of(rows, table, &prefix, None, false, ROWS_MAX)?;
+                let more = page.len() == ROWS_MAX;
+                for (key, _) in page {
+                    rows.delete(table, key);
+                }
+                Ok(more)
+            })? {}
+        }
+        self.change_own(move |rows, _| {
+            rows.delete(FORGETTING, prefix);
+            Ok(())
+        })
+    }
+}
+
+/// Chores taken up at a time.
+const PAGE: usize = 256;
+
+impl Store {
+    /// Finishes what a crash has interrupted: deletions of users, groups and chatrooms, and the taking back of pins.
+    /// Nearly always there is nothing, and one look at three tables of each shard says so.
+    pub(crate) async fn resume_deletions(&self) -> Result<()> {
+        for shard in &self.inner.shards.list {
+            let shard = Arc::clone(shard);
+            let (users, channels, pins) = blocking(move || {
+                let rows = &*shard.engine;
+                let users = leaving_users(rows, PAGE)?;
+                Ok((users, going_channels(rows, PAGE)?, unpins(rows, PAGE)?))
+            })
+            .await?;
+            for (app, user) in users {
+                if let Some(app) = self.app_by_id(app) {
+                    ignore_gone(app.users().delete(&user).await.map(drop))?;
+                }
+            }
+            for (app, kind, id) in channels {
+                if let Some(app) = self.app_by_id(app) {
+                    ignore_gone(app.channels(kind).delete(&id).await)?;
+                }
+            }
+            let pinning: BTreeSet<AppId> = pins.into_iter().map(|(app, ..)| app).collect();
+            for app in pinning {
+                if let Some(app) = self.app_by_id(app) {
+                    app.take_back_pins().await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn app_by_id(&self, id: AppId) -> Option<App> {
+        let record = self.inner.registry.by_id(id)?;
+        let key = tidestore_plan::AppKey::parse(&record.key).ok()?;
+        Some(App::new(self.clone(), id, key))
+    }
+}
+
+/// A group may have gone with its owner.
+fn ignore_gone(done: Result<()>) -> Result<()> {
+    match done {
+        Err(error) if matches!(error.kind(), ErrorKind::Directory(_)) => Ok(()),
+        done => done,
+    }
+}
