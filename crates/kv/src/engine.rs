@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use tidestore_disk::Disk;
 
+use crate::rebuild::Rebuilt;
 use crate::write_back::WriteBack;
-use crate::{Batch, Error, ErrorKind, MemoryEngine, Result, SledEngine};
+use crate::{Batch, Error, ErrorKind, MemoryEngine, RedbEngine, Result, SledEngine, place};
 
 /// Ordered tables of byte strings, changed by atomic batches.
 ///
@@ -67,6 +68,19 @@ pub trait Engine: Debug + Send + Sync + 'static {
     /// As [`write`](Engine::write).
     fn hand_on(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// Copies the tables into new files if the present ones are over `ratio` times as large as what is in them, and leaves
+    /// the old ones. Readers and writers go on meanwhile. Says what it did; `None` if there was no need.
+    ///
+    /// Finding out costs a look at every row; that is done only each time the files have doubled.
+    ///
+    /// # Errors
+    ///
+    /// What the disk reports: the tables are then where they were.
+    fn compact(&self, ratio: u64) -> Result<Option<Rebuilt>> {
+        let _ = ratio;
+        Ok(None)
     }
 
     /// How many bytes of disk the engine takes up, in allocated blocks.
@@ -145,6 +159,8 @@ pub fn prefix_range(prefix: &[u8]) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
 pub enum EngineKind {
     /// `sled`: files of its own, on a real disk only.
     Sled,
+    /// `redb`: a copy-on-write B-tree in one file, on any disk.
+    Redb,
     /// `memory`: a map that is written out whole at each flush; for simulation and tests.
     Memory,
 }
@@ -153,6 +169,7 @@ impl fmt::Display for EngineKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Sled => "sled",
+            Self::Redb => "redb",
             Self::Memory => "memory",
         })
     }
@@ -164,16 +181,19 @@ impl FromStr for EngineKind {
     fn from_str(name: &str) -> Result<Self> {
         match name {
             "sled" => Ok(Self::Sled),
+            "redb" => Ok(Self::Redb),
             "memory" => Ok(Self::Memory),
             other => {
-                let context = format!("key-value engine {other:?}, known are sled and memory");
+                let context =
+                    format!("key-value engine {other:?}, known are sled, redb and memory");
                 Err(Error::new(ErrorKind::Unsupported, context))
             }
         }
     }
 }
 
-/// Opens the tables in a directory of a disk, creating both if they are missing.
+/// Opens the tables in a directory of a disk, creating both if they are missing. Tables that are there open with the
+/// engine that wrote them, whatever `kind` says: [`Engine::kind`] tells which.
 ///
 /// What is written waits in memory, at most 64 MiB of it, until a flush: the caller has it in a log.
 ///
@@ -186,9 +206,22 @@ impl FromStr for EngineKind {
 /// - [`ErrorKind::Corruption`]: the files are damaged; none was removed.
 /// - [`ErrorKind::Io`], [`ErrorKind::Full`]: the disk failed.
 pub fn open(kind: EngineKind, env_disk: &Arc<dyn Disk>, dir: &Path) -> Result<Arc<dyn Engine>> {
-    let engine: Arc<dyn Engine> = match kind {
-        EngineKind::Sled => Arc::new(SledEngine::open(env_disk, dir)?),
-        EngineKind::Memory => Arc::new(MemoryEngine::open(env_disk, dir)?),
-    };
-    Ok(Arc::new(WriteBack::new(engine)))
+    let place = place::find(env_disk, dir)?;
+    let (kind, found) = place.unwrap_or_else(|| (kind, dir.to_owned()));
+    let engine = open_plain(kind, env_disk, &found)?;
+    place::sweep(env_disk, dir, &found)?;
+    Ok(Arc::new(WriteBack::new(engine, env_disk, dir)))
+}
+
+/// Opens the tables in exactly this directory, without rows waiting in memory.
+pub(crate) fn open_plain(
+    kind: EngineKind,
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+) -> Result<Arc<dyn Engine>> {
+    Ok(match kind {
+        EngineKind::Sled => Arc::new(SledEngine::open(disk, dir)?),
+        EngineKind::Redb => Arc::new(RedbEngine::open(disk, dir)?),
+        EngineKind::Memory => Arc::new(MemoryEngine::open(disk, dir)?),
+    })
 }

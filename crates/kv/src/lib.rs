@@ -2,7 +2,7 @@
 //!
 //! - Tables of byte strings in key order, read by key or by page, forwards or backwards.
 //! - One [`Batch`] changes any number of tables, all of it or nothing, also after a crash.
-//! - Two engines behind one trait: sled on a real disk, memory for simulation.
+//! - Three engines behind one trait: sled and redb, and memory for simulation; a store moves from one to another by copy.
 //!
 //! It is not a store by itself: a batch is durable only after [`Engine::flush`], and what lies
 //! between the last flush and a crash comes back from the commit log. Hence the position that a
@@ -56,6 +56,9 @@ mod error;
 mod layered;
 mod memory;
 mod overlay;
+mod place;
+mod rebuild;
+mod redb_engine;
 mod rows;
 mod scan;
 mod sled_engine;
@@ -66,6 +69,9 @@ pub use engine::{Engine, EngineKind, KeyValue, Range, Table, open, prefix_range}
 pub use error::{Error, ErrorKind, Result};
 pub use memory::MemoryEngine;
 pub use overlay::{Changes, Overlay, batch_of, decode_row};
+pub use place::CURRENT;
+pub use rebuild::{Rebuilt, rebuild};
+pub use redb_engine::RedbEngine;
 pub use rows::{Rows, each_row, page_of, row};
 pub use scan::scan;
 pub use sled_engine::SledEngine;

@@ -7,26 +7,38 @@
 //!
 //! Two maps lie over the engine: rows still being gathered, and rows on their way. Readers look through both.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
+use tidestore_disk::Disk;
 
 use crate::batch::Op;
+use crate::place;
+use crate::rebuild::{Rebuilt, copy, digest};
 use crate::{
     Batch, Changes, Engine, EngineKind, KeyValue, Range, Result, Table, batch_of, layered,
 };
 
 /// At so many bytes a writer hands the rows on by itself, so that memory stays bounded.
 const GATHERED_MAX: usize = 64 << 20;
+/// Files smaller than this are not worth a copy.
+const COMPACT_BYTES_MIN: u64 = 16 << 20;
 /// What a row costs in memory besides its bytes.
 const ROW_OVERHEAD: usize = 96;
 
 /// An engine that gets its rows in few, large batches.
 #[derive(Debug)]
 pub(crate) struct WriteBack {
-    engine: Arc<dyn Engine>,
+    /// Readers hold it shared while they read, so that the files of an engine that was replaced can go.
+    engine: RwLock<Arc<dyn Engine>>,
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    /// Bytes of the files when their contents were last looked at.
+    measured: Mutex<u64>,
+    kind: EngineKind,
+    quarantined: Vec<PathBuf>,
     layers: RwLock<Layers>,
     /// Whether the engine failed last time. It is asked again before anything more is gathered: one that takes nothing
     /// any more must not be covered up.
@@ -44,9 +56,14 @@ struct Layers {
 }
 
 impl WriteBack {
-    pub(crate) fn new(engine: Arc<dyn Engine>) -> Self {
+    pub(crate) fn new(engine: Arc<dyn Engine>, disk: &Arc<dyn Disk>, dir: &Path) -> Self {
         Self {
-            engine,
+            kind: engine.kind(),
+            quarantined: engine.quarantined().to_vec(),
+            engine: RwLock::new(engine),
+            disk: Arc::clone(disk),
+            dir: dir.to_owned(),
+            measured: Mutex::new(0),
             layers: RwLock::default(),
             failed: AtomicBool::new(false),
             handing_on: Mutex::default(),
@@ -61,6 +78,10 @@ impl WriteBack {
     /// Hands everything that was gathered to the engine.
     fn hand_all_on(&self) -> Result<()> {
         let _turn = self.handing_on.lock();
+        self.hand_all_on_in_turn()
+    }
+
+    fn hand_all_on_in_turn(&self) -> Result<()> {
         loop {
             let leaving = {
                 let mut layers = self.layers.write();
@@ -74,7 +95,7 @@ impl WriteBack {
             if leaving.is_empty() {
                 return Ok(());
             }
-            self.watched(self.engine.write(batch_of(&leaving)))?;
+            self.watched(self.engine.read().write(batch_of(&leaving)))?;
             self.layers.write().leaving = Arc::default();
         }
     }
@@ -91,20 +112,20 @@ impl Engine for WriteBack {
             }
         }
         // Rows leave the upper layer only after the engine has them, so nothing can slip through between the two.
-        self.engine.get(table, key)
+        self.engine.read().get(table, key)
     }
 
     fn range(&self, table: Table, range: Range) -> Result<Vec<KeyValue>> {
         // Held to the end: a page is one moment in time.
         let layers = self.layers.read();
         let over = [&layers.gathered, &*layers.leaving];
-        layered::page(&*self.engine, &over, table, &range)
+        layered::page(&**self.engine.read(), &over, table, &range)
     }
 
     fn write(&self, batch: Batch) -> Result<()> {
         if self.failed.load(Ordering::Relaxed) {
             self.hand_all_on()?;
-            return self.watched(self.engine.write(batch));
+            return self.watched(self.engine.read().write(batch));
         }
         let ops = batch.into_checked_ops()?;
         let is_full = {
@@ -121,7 +142,7 @@ impl Engine for WriteBack {
 
     fn flush(&self) -> Result<()> {
         self.hand_all_on()?;
-        self.watched(self.engine.flush())
+        self.watched(self.engine.read().flush())
     }
 
     fn waiting_bytes(&self) -> usize {
@@ -132,16 +153,42 @@ impl Engine for WriteBack {
         self.hand_all_on()
     }
 
+    fn compact(&self, ratio: u64) -> Result<Option<Rebuilt>> {
+        // Nothing reaches the engine meanwhile; what is written gathers in memory.
+        let _turn = self.handing_on.lock();
+        let files = self.engine.read().size_on_disk()?;
+        let mut measured = self.measured.lock();
+        if files < COMPACT_BYTES_MIN || files < *measured * 2 {
+            return Ok(None);
+        }
+        *measured = files;
+        let (_, logical, _) = digest(&**self.engine.read())?;
+        if files <= ratio.saturating_mul(logical) {
+            return Ok(None);
+        }
+        self.hand_all_on_in_turn()?;
+        self.watched(self.engine.read().flush())?;
+        let from = Arc::clone(&self.engine.read());
+        let (to, name, rebuilt) = copy(&self.disk, &self.dir, &*from, self.kind, &mut |_| {})?;
+        // Waits for readers; from here on nobody sees the old files.
+        drop(std::mem::replace(&mut *self.engine.write(), to));
+        drop(from);
+        *measured = rebuilt.bytes_after;
+        // What stays is swept at the next opening.
+        drop(place::sweep(&self.disk, &self.dir, &self.dir.join(name)));
+        Ok(Some(rebuilt))
+    }
+
     fn size_on_disk(&self) -> Result<u64> {
-        self.engine.size_on_disk()
+        self.engine.read().size_on_disk()
     }
 
     fn kind(&self) -> EngineKind {
-        self.engine.kind()
+        self.kind
     }
 
     fn quarantined(&self) -> &[PathBuf] {
-        self.engine.quarantined()
+        &self.quarantined
     }
 }
 
@@ -201,7 +248,8 @@ mod tests {
             inner,
             refused: AtomicBool::new(false),
         });
-        let engine = WriteBack::new(Arc::clone(&flaky) as Arc<dyn Engine>);
+        let inner = Arc::clone(&flaky) as Arc<dyn Engine>;
+        let engine = WriteBack::new(inner, &disk, Path::new("t"));
         put(&engine, "before");
         assert_eq!(engine.flush().unwrap_err().kind(), ErrorKind::Full);
         assert!(engine.get(T, b"before").unwrap().is_some());

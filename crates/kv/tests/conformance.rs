@@ -27,6 +27,9 @@ macro_rules! on_every_engine {
         mod memory {
             $(#[test] fn $name() { super::$name(&super::House::new(super::EngineKind::Memory)); })*
         }
+        mod redb {
+            $(#[test] fn $name() { super::$name(&super::House::new(super::EngineKind::Redb)); })*
+        }
         mod sled {
             $(#[test] fn $name() { super::$name(&super::House::new(super::EngineKind::Sled)); })*
         }

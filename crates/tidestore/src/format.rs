@@ -12,7 +12,7 @@
 //!     12    16  store id: random, part of every checksum in the directory
 //!     28     8  when the store was created, milliseconds
 //!     36     2  number of shards
-//!     38     2  key-value engine: 1 sled, 2 memory
+//!     38     2  key-value engine of new tables: 1 sled, 2 memory, 3 redb
 //!     40     4  crc32 of the first 40 bytes, seeded with the store id
 //! ```
 
@@ -106,6 +106,7 @@ fn encode(store: &StoreFile) -> Result<Vec<u8>> {
     let engine: u16 = match store.engine {
         EngineKind::Sled => 1,
         EngineKind::Memory => 2,
+        EngineKind::Redb => 3,
         other => {
             let text = format!("the engine {other} has no number in this format");
             return Err(Error::new(ErrorKind::Argument, text));
@@ -156,6 +157,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<StoreFile> {
     let engine = match le_u16(bytes, 38) {
         1 => EngineKind::Sled,
         2 => EngineKind::Memory,
+        3 => EngineKind::Redb,
         _ => return damaged("the key-value engine is not known"),
     };
     let shards = le_u16(bytes, 36);

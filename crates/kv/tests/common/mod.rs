@@ -26,7 +26,7 @@ pub(crate) struct House {
 impl House {
     pub(crate) fn new(kind: EngineKind) -> Self {
         match kind {
-            EngineKind::Sled => {
+            EngineKind::Sled | EngineKind::Redb => {
                 let root = tempfile::tempdir().unwrap();
                 let disk = Arc::new(RealDisk::open(root.path()).unwrap());
                 Self {

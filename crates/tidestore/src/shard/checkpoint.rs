@@ -17,6 +17,9 @@ use crate::record::{Event, ManifestChange};
 use crate::shard::{Command, Shard};
 use crate::tables;
 
+/// The tables' files are rewritten when they are so many times as large as what is in them.
+const TABLES_RATIO: u64 = 3;
+
 impl Shard {
     /// Turns every memtable into segments, makes the tables durable and trims the log.
     pub(crate) fn flush(&self) -> Result<()> {
@@ -62,6 +65,20 @@ impl Shard {
         let applied = tables::number(tables, tables::APPLIED)?;
         let flushed = tables::number(tables, tables::FLUSHED)?;
         self.engine.flush()?;
+        match self.engine.compact(TABLES_RATIO) {
+            Ok(None) => {}
+            Ok(Some(rebuilt)) => {
+                tracing::info!(
+                    shard = self.number,
+                    ?rebuilt,
+                    "the tables were copied to shrink them"
+                );
+            }
+            // They are where they were; a full disk must not keep the log from being trimmed.
+            Err(error) => {
+                tracing::warn!(shard = self.number, %error, "the tables cannot be copied");
+            }
+        }
         self.ask_own(|reply| Command::Trim(applied.min(flushed) + 1, reply))
     }
 
