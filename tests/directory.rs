@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use tidestore::disk::Survival;
+use tidestore::disk::{Env, Survival};
 use tidestore::plan::{CapKind, Caps, Exceeded, Limit, Limits, Plan, ResourceId, Terms, UserId};
 use tidestore::{
-    Account, App, ChannelKind, Conversation, DirectoryErrorKind as Directory, Error, ErrorKind,
-    MuteChange, MuteFor, NewAttachment, NewChannel, NewMessage, NewThread, Refusal, Result,
-    RoomSet, Store,
+    Account, App, ChannelKind, Conversation, DirectoryErrorKind as Directory, EngineKind, Error,
+    ErrorKind, MuteChange, MuteFor, NewAttachment, NewChannel, NewMessage, NewThread, Refusal,
+    Result, RoomSet, Store,
 };
 use tidestore_tests::{HOUR, Machine, group, key, run, user};
 
@@ -761,5 +761,42 @@ fn an_app_that_is_deleted_leaves_no_row_behind() {
         assert_eq!(again.users().list(None, 1).await.unwrap().items, []);
         assert_eq!(again.ledger().await.unwrap().users.used, 0);
         verified(&store).await;
+    });
+}
+
+/// The store is moved to another engine while a crash interrupts that at any operation: it opens, and everything is there.
+#[test]
+fn a_store_moves_to_another_engine_and_survives_a_crash_on_the_way() {
+    run(async {
+        let machine = Machine::new();
+        let (store, app) = machine.open_app(Plan::Pro).await;
+        let users = register(&app, numbered(40)).await;
+        app.append(NewMessage::text(group("tea"), user("ann"), "hi"))
+            .await
+            .unwrap();
+        store.close().await.unwrap();
+        drop((app, store));
+        let (mut moved, mut k) = (false, 1);
+        while !moved {
+            let disk = machine.disk.crash(k, Survival::ALL);
+            disk.crash_at(k);
+            let env = Env::sim(disk.clone(), machine.clock.clone(), 1);
+            let done = Store::rebuild_env(env, EngineKind::Redb, |_, _| {}).await;
+            moved = done.is_ok_and(|rebuilt| rebuilt.len() == 2);
+            for survival in [Survival::NONE, Survival::ALL] {
+                let after = Machine {
+                    disk: disk.crash(k, survival),
+                    ..machine.clone()
+                };
+                let store = after.open().await.unwrap();
+                verified(&store).await;
+                let app = store.app(&key("acme#chat")).unwrap();
+                let found = app.users().list(None, 100).await.unwrap().items;
+                assert_eq!(found.len(), users.len(), "{k}");
+                assert_eq!(app.usage().await.unwrap().messages, 1);
+            }
+            k += 7;
+        }
+        assert!(k > 100, "{k}");
     });
 }

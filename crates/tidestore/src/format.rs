@@ -71,8 +71,33 @@ fn create(env: &Env, options: &Options) -> Result<StoreFile> {
         shards: options.shards,
         engine: options.engine,
     };
-    atomic_replace(&*env.disk, Path::new(PATH), &encode(&store)?)?;
+    write(env, &store)?;
     Ok(store)
+}
+
+/// Writes `STORE` anew.
+pub(crate) fn write(env: &Env, store: &StoreFile) -> Result<()> {
+    Ok(atomic_replace(
+        &*env.disk,
+        Path::new(PATH),
+        &encode(store)?,
+    )?)
+}
+
+/// Reads the `STORE` of a store that exists.
+///
+/// # Errors
+///
+/// As [`open_or_create`]; [`ErrorKind::NotAStore`] if there is none.
+pub(crate) fn read(env: &Env) -> Result<StoreFile> {
+    match read_small(&*env.disk, Path::new(PATH), 4_096) {
+        Ok(bytes) => decode(&bytes),
+        Err(error) if error.kind() == tidestore_disk::ErrorKind::NotFound => {
+            let text = "there is no STORE file: the directory holds no store";
+            Err(Error::new(ErrorKind::NotAStore, text))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Refuses a directory without `STORE` that holds something else.

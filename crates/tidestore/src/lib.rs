@@ -69,6 +69,7 @@ mod ledger;
 mod message;
 mod options;
 mod queue;
+mod rebuild;
 mod record;
 mod shard;
 mod shards;
@@ -104,7 +105,7 @@ pub use tidestore_directory::{
     Role, SharedFile, Subscription, Thread, Until, User, UserChange,
 };
 pub use tidestore_disk as disk;
-pub use tidestore_kv::EngineKind;
+pub use tidestore_kv::{EngineKind, Rebuilt};
 pub use tidestore_messages::{
     AppId, Conversation, Cursor, DayCount, Kind, Message, MessageId, Page, Seq,
 };
