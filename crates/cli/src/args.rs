@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use tidestore::Conversation;
-use tidestore::plan::{AppKey, AttachmentId, Plan, UserId};
+use tidestore::plan::{AppKey, AttachmentId, Plan, ResourceId, UserId};
+use tidestore::{Conversation, EngineKind};
 
-use crate::commands::{app, blob, demo, expire, export, history, import, inspect, usage};
+use crate::commands::{
+    app, attr, blob, channel, demo, expire, export, history, import, inspect, rebuild, send, usage,
+    user,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -20,7 +23,7 @@ Exit codes:
   7  disk full or failing
 
 A KEY is written org#app; quote it, because # begins a comment in some shells.
-A CHAT is written direct:alice,bob or group:ID or room:ID.
+A CHAT is written direct:alice,bob or group:ID or room:ID or thread:ID.
 A TIME is 2025-03-31, 2025-03-31T12:00:00Z, milliseconds since 1970, now, or back from now: -3d (w, d, h, m, s).";
 
 /// Keeps every message of an IM service exactly as long as the tenant's plan says.
@@ -33,6 +36,9 @@ pub(crate) struct Args {
     /// Print JSON for programs instead of tables for people
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Where the tables of a new store live: sled or redb; a store that exists keeps its own, see `rebuild`
+    #[arg(long, global = true, value_name = "ENGINE", value_parser = engine)]
+    pub(crate) kv: Option<EngineKind>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -43,6 +49,20 @@ pub(crate) enum Command {
     /// Create, list, change and delete apps
     #[command(subcommand)]
     App(app::AppCommand),
+    /// Register, show, ban, mute and delete users; their contacts and block lists
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Create, change and delete groups; their members and lists
+    #[command(subcommand)]
+    Group(channel::ChannelCommand),
+    /// Create, change and delete chatrooms; their members and lists
+    #[command(subcommand)]
+    Room(channel::ChannelCommand),
+    /// Read and change attributes of users and chatrooms
+    #[command(subcommand)]
+    Attr(attr::AttrCommand),
+    /// Send a message, if the directory allows it
+    Send(send::Send),
     /// Store, read, list and delete attachments
     #[command(subcommand)]
     Blob(blob::BlobCommand),
@@ -51,12 +71,14 @@ pub(crate) enum Command {
     Export(export::Export),
     /// Show one page of a conversation, newest first
     History(history::History),
-    /// Show what an app has stored
+    /// Show what an app uses, and how much of what its plan allows
     Usage(usage::Usage),
     /// Take what is older than each app's retention off the disk, now
     Expire(expire::Expire),
     /// Look into one file: a segment (.seg), a volume of attachments (.vol), a log file (.log), STORE, or a shard's tables (views/shard-NN)
     Inspect(inspect::Inspect),
+    /// Copy the tables into new files, of the same engine or another; the store must not be open
+    Rebuild(rebuild::Rebuild),
     /// Walk every checksum, index and counter; exit code 1 if anything is off
     Verify,
 }
@@ -64,6 +86,19 @@ pub(crate) enum Command {
 /// Parses an app key.
 pub(crate) fn app_key(text: &str) -> Result<AppKey, String> {
     AppKey::parse(text).map_err(|error| error.to_string())
+}
+
+/// Parses the name of a key-value engine.
+pub(crate) fn engine(text: &str) -> Result<EngineKind, String> {
+    match text.parse() {
+        Ok(kind @ (EngineKind::Sled | EngineKind::Redb)) => Ok(kind),
+        _ => Err(format!("{text:?} is no engine; there are sled and redb")),
+    }
+}
+
+/// Parses the id of a group or chatroom.
+pub(crate) fn resource(text: &str) -> Result<ResourceId, String> {
+    ResourceId::parse(text).map_err(|error| error.to_string())
 }
 
 /// Parses the id of an attachment.

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::io;
 
-use tidestore::ErrorKind;
+use tidestore::{DirectoryErrorKind, ErrorKind};
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub(crate) enum Failure {
     Input(String),
     /// Something named on the command line does not exist.
     NotFound { what: String, help: String },
+    /// What was asked is not allowed, or not the case.
+    Refused(String),
     /// An argument that only turns out wrong in its context.
     Argument(String),
     /// Nobody reads standard output any more.
@@ -48,6 +50,7 @@ impl Failure {
             Self::Input(_) => "input",
             Self::NotFound { .. } => "not_found",
             Self::Argument(_) => "argument",
+            Self::Refused(_) => "refused",
             Self::ClosedPipe => "closed_pipe",
         }
     }
@@ -58,7 +61,7 @@ impl Failure {
             "closed_pipe" => 0,
             "argument" | "id" | "conversation" => 2,
             "not_found" | "unknown_app" | "attachment_not_found" | "attachment_expired" => 3,
-            "app_exists" | "limit" | "length" | "terms" | "too_old" | "future"
+            "app_exists" | "limit" | "refused" | "length" | "terms" | "too_old" | "future"
             | "nothing_to_undo" => 4,
             "locked" => 5,
             "format" | "not_a_store" | "corruption" | "input" => 6,
@@ -73,6 +76,7 @@ impl Failure {
             Self::Io { what: text, .. }
             | Self::NotFound { what: text, .. }
             | Self::Input(text)
+            | Self::Refused(text)
             | Self::Argument(text) => text.clone(),
             Self::ClosedPipe => "standard output is closed".to_owned(),
         }
@@ -141,6 +145,8 @@ pub(crate) fn store_kind(kind: &ErrorKind) -> &'static str {
         ErrorKind::Terms(_) => "terms",
         ErrorKind::AttachmentNotFound => "attachment_not_found",
         ErrorKind::AttachmentExpired => "attachment_expired",
+        ErrorKind::Directory(kind) => directory_kind(kind),
+        ErrorKind::Attributes(_) => "argument",
         ErrorKind::Length { .. } => "length",
         ErrorKind::Source => "source",
         ErrorKind::TooOld { .. } => "too_old",
@@ -155,6 +161,19 @@ pub(crate) fn store_kind(kind: &ErrorKind) -> &'static str {
         ErrorKind::Poisoned => "poisoned",
         ErrorKind::Closed => "closed",
         _ => "io",
+    }
+}
+
+/// Whether something is missing, misnamed or not allowed.
+fn directory_kind(kind: &DirectoryErrorKind) -> &'static str {
+    use DirectoryErrorKind as Kind;
+    match kind {
+        Kind::UserNotFound(_)
+        | Kind::ChannelNotFound(..)
+        | Kind::ThreadNotFound(_)
+        | Kind::FileNotFound => "not_found",
+        Kind::Argument(_) | Kind::Cursor => "argument",
+        _ => "refused",
     }
 }
 

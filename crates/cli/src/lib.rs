@@ -16,6 +16,7 @@ mod times;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tidestore::ChannelKind;
 
 use crate::args::{Args, Command};
 use crate::error::Failure;
@@ -46,10 +47,20 @@ pub fn run() -> ExitCode {
 }
 
 async fn dispatch(args: Args, output: Output) -> Result<ExitCode, Failure> {
-    let place = session::Place::new(args.data);
+    let place = session::Place::new(args.data, args.kv);
     match args.command {
         Command::Demo(demo) => commands::demo::run(&place, output, &demo).await?,
         Command::App(app) => commands::app::run(&place, output, app).await?,
+        Command::User(user) => commands::user::run(&place, output, user).await?,
+        Command::Group(group) => {
+            commands::channel::run(&place, output, ChannelKind::Group, group).await?;
+        }
+        Command::Room(room) => {
+            commands::channel::run(&place, output, ChannelKind::Room, room).await?;
+        }
+        Command::Attr(attr) => commands::attr::run(&place, output, attr).await?,
+        Command::Send(send) => commands::send::run(&place, output, send).await?,
+        Command::Rebuild(rebuild) => commands::rebuild::run(&place, output, &rebuild).await?,
         Command::Blob(blob) => commands::blob::run(&place, output, &blob).await?,
         Command::Import(import) => commands::import::run(&place, output, &import).await?,
         Command::Export(export) => commands::export::run(&place, output, &export).await?,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tidestore::disk::{Disk, ErrorKind, RealDisk};
-use tidestore::{Options, Store};
+use tidestore::{EngineKind, Options, Store};
 
 use crate::error::Failure;
 use crate::output::Output;
@@ -12,6 +12,8 @@ use crate::output::Output;
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     named: Option<PathBuf>,
+    /// The engine of a new store.
+    engine: Option<EngineKind>,
 }
 
 /// Whether a command may make a new store.
@@ -24,8 +26,20 @@ pub(crate) enum Missing {
 }
 
 impl Place {
-    pub(crate) fn new(named: Option<PathBuf>) -> Self {
-        Self { named }
+    pub(crate) fn new(named: Option<PathBuf>, engine: Option<EngineKind>) -> Self {
+        Self { named, engine }
+    }
+
+    /// The directory of a store that must be there.
+    pub(crate) fn existing(&self) -> Result<&Path, Failure> {
+        let dir = self.dir();
+        if holds_something(dir) {
+            return Ok(dir);
+        }
+        Err(Failure::NotFound {
+            what: format!("there is no store in {}", dir.display()),
+            help: "create an app first: `tidestore app create KEY --plan PLAN`".to_owned(),
+        })
     }
 
     /// The directory that was named on the command line.
@@ -44,14 +58,12 @@ impl Place {
         missing: Missing,
         options: Options,
     ) -> Result<Store, Failure> {
-        let dir = self.dir();
-        if missing == Missing::Refuse && !holds_something(dir) {
-            return Err(Failure::NotFound {
-                what: format!("there is no store in {}", dir.display()),
-                help: "create an app first: `tidestore app create KEY --plan PLAN`".to_owned(),
-            });
-        }
-        let store = Store::open(dir, options).await?;
+        let dir = match missing {
+            Missing::Refuse => self.existing()?,
+            Missing::Create => self.dir(),
+        };
+        let engine = self.engine.unwrap_or(options.engine);
+        let store = Store::open(dir, Options { engine, ..options }).await?;
         warn(&store, output);
         Ok(store)
     }
