@@ -7,8 +7,8 @@ use tidestore::disk::{Env, Survival};
 use tidestore::plan::{CapKind, Caps, Exceeded, Limit, Limits, Plan, ResourceId, Terms, UserId};
 use tidestore::{
     Account, App, ChannelKind, Conversation, DirectoryErrorKind as Directory, EngineKind, Error,
-    ErrorKind, MuteChange, MuteFor, NewAttachment, NewChannel, NewMessage, NewThread, Refusal,
-    Result, RoomSet, Store,
+    ErrorKind, MuteChange, MuteEnd, MuteFor, NewAttachment, NewChannel, NewMessage, NewThread,
+    Refusal, Result, RoomSet, Store,
 };
 use tidestore_tests::{HOUR, Machine, group, key, run, user};
 
@@ -414,8 +414,13 @@ fn sending_asks_the_directory_and_appending_does_not() {
             .mute(&[user("bob")], MuteFor::Millis(HOUR))
             .await
             .unwrap();
-        let until = *until[0].as_ref().unwrap();
-        assert_eq!(refusal(to_group("bob").await), Directory::Muted(until));
+        let Ok(Some(MuteEnd::At(until))) = until[0] else {
+            panic!("{until:?}");
+        };
+        assert_eq!(
+            refusal(to_group("bob").await),
+            Directory::Muted(Some(until))
+        );
         members().allow(&[user("bob")], true).await.unwrap()[0]
             .as_ref()
             .unwrap();
@@ -435,14 +440,14 @@ fn sending_asks_the_directory_and_appending_does_not() {
         app.groups().mute_all(&id("tea"), false).await.unwrap();
 
         let change = MuteChange {
-            groups: Some(MuteFor::Forever),
+            groupchat: Some(MuteFor::Forever),
             ..MuteChange::default()
         };
         app.users().mute(&user("bob"), change).await.unwrap();
         assert_eq!(refusal(to_group("bob").await), Directory::Muted(None));
         to_ann().await.unwrap();
         let change = MuteChange {
-            groups: Some(MuteFor::Lift),
+            groupchat: Some(MuteFor::Lift),
             ..MuteChange::default()
         };
         app.users().mute(&user("bob"), change).await.unwrap();

@@ -170,7 +170,9 @@ impl Model {
             Op::Ban(a, on) => self.users.get_mut(a).map(|banned| *banned = *on).is_some(),
             Op::Contact(a, b, on) => self.contact(*a, *b, *on),
             Op::Block(a, b, on) => {
-                let fine = exists(a) && (!*on || a != b && exists(b));
+                // The list may hold somebody who is gone.
+                let listed = !*on && self.blocks.contains(&(*a, *b));
+                let fine = exists(a) && (listed || exists(b)) && (!*on || a != b);
                 if fine && *on {
                     self.blocks.insert((*a, *b));
                 } else if fine {
@@ -376,10 +378,10 @@ async fn perform(store: &Store, app: &App, op: &Op) -> Result<bool> {
         Op::Delete(a) => app.users().delete(&name(*a)).await.map(drop),
         Op::Ban(a, true) => app.users().ban(&name(*a)).await.map(drop),
         Op::Ban(a, false) => app.users().unban(&name(*a)).await.map(drop),
-        Op::Contact(a, b, true) => app.contacts(&name(*a)).add(&name(*b)).await,
-        Op::Contact(a, b, false) => app.contacts(&name(*a)).remove(&name(*b)).await,
+        Op::Contact(a, b, true) => app.contacts(&name(*a)).add(&name(*b)).await.map(drop),
+        Op::Contact(a, b, false) => app.contacts(&name(*a)).remove(&name(*b)).await.map(drop),
         Op::Block(a, b, true) => app.blocks(&name(*a)).add(&[name(*b)]).await,
-        Op::Block(a, b, false) => app.blocks(&name(*a)).remove(&name(*b)).await,
+        Op::Block(a, b, false) => app.blocks(&name(*a)).remove(&name(*b)).await.map(drop),
         Op::Create(kind, c, owner, members) => {
             let new = NewChannel {
                 members: members.iter().map(|user| name(*user)).collect(),
@@ -467,7 +469,7 @@ async fn read(app: &App) -> Model {
         let a = number(one.id.as_str());
         found.users.insert(a, one.is_banned);
         for contact in app.contacts(&one.id).list(None, 100).await.unwrap().items {
-            found.contacts.insert((a, number(contact.user.as_str())));
+            found.contacts.insert((a, number(contact.friend.as_str())));
         }
         for other in app.blocks(&one.id).list(None, 100).await.unwrap().items {
             found.blocks.insert((a, number(other.as_str())));

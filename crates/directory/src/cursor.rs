@@ -31,21 +31,6 @@ impl<T> Page<T> {
     }
 }
 
-impl<T> Page<T> {
-    /// The same page with other items, and without some.
-    pub(crate) fn try_filter_map<U>(
-        self,
-        change: impl FnMut(T) -> Result<Option<U>>,
-    ) -> Result<Page<U>> {
-        let items = self.items.into_iter().map(change);
-        let items = items.filter_map(Result::transpose).collect::<Result<_>>()?;
-        Ok(Page {
-            items,
-            next: self.next,
-        })
-    }
-}
-
 const VERSION: u8 = 1;
 const HEAD: usize = 7;
 /// A cursor is never longer than this: the longest key part is two names and a number.

@@ -36,11 +36,11 @@ impl<'a, R: Rows + ?Sized> Directory<'a, R> {
     ///
     /// [`ErrorKind::Tables`](crate::ErrorKind::Tables) if rows cannot be read.
     pub fn recount(&self, problems: &mut Vec<String>) -> Result<u64> {
-        self.recount_contacts(problems)?;
         self.recount_channels(problems)?;
         self.recount_threads(problems)?;
         self.recount_presence(problems)?;
-        self.recount_users(problems)
+        self.recount_users(problems)?;
+        Ok(self.counters()?.users)
     }
 }
 

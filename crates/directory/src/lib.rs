@@ -4,16 +4,12 @@
 //! be, and either makes the whole change or none of it. It changes an overlay; what becomes of that is the caller's affair
 //! (the store makes one log record of it). So no call here waits, locks, or touches a file, a clock or randomness.
 
-mod blocks;
 mod channel_kind;
 mod channels;
-mod contacts;
 mod counters;
 mod cursor;
 mod directory;
 mod error;
-mod mutes;
-mod passwords;
 mod presence;
 mod sending;
 mod sessions;
@@ -25,15 +21,15 @@ mod users;
 
 pub use channel_kind::ChannelKind;
 pub use channels::{Channel, ChannelChange, Member, NewChannel, Role, going_channels};
-pub use contacts::Contact;
 pub use counters::Counters;
 pub use cursor::Page;
 pub use directory::{Directory, Editor, Effect, Scope};
 pub use error::{Error, ErrorKind, Result};
-pub use mutes::{FOREVER, MuteChange, MuteFor, Mutes, Until};
-pub use passwords::Password;
 pub use presence::Subscription;
 pub use sessions::{Lease, Sessions};
 pub use shared_files::{SharedFile, unpins, unpins_of};
 pub use threads::{NewThread, Thread};
-pub use users::{Deletion, NewUser, User, UserChange, leaving_users};
+pub use users::{
+    Contact, Deletion, MuteChange, MuteEnd, MuteFor, MuteKind, MutedUser, Mutes, NewUser, Password,
+    PasswordCost, User, UserChange, UserCounts, leaving_users,
+};

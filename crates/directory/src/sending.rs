@@ -1,4 +1,4 @@
-//! Who may send to whom, now.
+//! Who may send to groups, chatrooms and threads, now.
 
 use tidestore_disk::Millis;
 use tidestore_kv::Rows;
@@ -8,24 +8,8 @@ use crate::ChannelKind;
 use crate::channels::Role;
 use crate::directory::Directory;
 use crate::error::{ErrorKind, Result};
-use crate::mutes::refuse;
 
 impl<R: Rows + ?Sized> Directory<'_, R> {
-    /// Whether a user may send to another. They need not be contacts.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::UserNotFound`] for either, [`ErrorKind::UserBanned`] for the sender,
-    /// [`ErrorKind::BlockedByReceiver`], [`ErrorKind::Muted`].
-    pub fn check_direct(&self, sender: &UserId, receiver: &UserId, now: Millis) -> Result<()> {
-        self.check_sender(sender)?;
-        self.user_row(receiver)?;
-        if self.has_blocked(receiver, sender)? {
-            return Err(ErrorKind::BlockedByReceiver(receiver.clone()).into());
-        }
-        self.check_chat_mute(sender, now)
-    }
-
     /// Whether a user may send to a group or chatroom.
     ///
     /// The mute of a member and that of everybody do not hold for those on the allow list, that of everybody not for the
@@ -49,14 +33,16 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         }
         let member = self.member_row(kind, id, sender)?;
         if !member.is_allowed {
-            refuse(member.muted_until.filter(|until| *until > now))?;
+            if let Some(end) = member.muted_until.filter(|end| end.is_after(now)) {
+                return Err(end.refusal().into());
+            }
             let stands_above = member.role != Role::Member
                 || kind == ChannelKind::Room && channel.is_muted && self.is_super_admin(sender)?;
             if channel.is_muted && !stands_above {
                 return Err(ErrorKind::AllMuted.into());
             }
         }
-        self.check_channel_mute(sender, kind, now)
+        self.global_mute(sender, kind, now)
     }
 
     /// Whether a user may send to a thread: who is in it and may send to its group.

@@ -100,9 +100,9 @@ pub use tidestore_attributes::{
 };
 pub use tidestore_blobs::{Attachment, ContentHash, DayUsage, NewAttachment, Reference};
 pub use tidestore_directory::{
-    Channel, ChannelChange, ChannelKind, Contact, Counters, ErrorKind as DirectoryErrorKind,
-    FOREVER, Lease, Member, MuteChange, MuteFor, Mutes, NewChannel, NewThread, Page as ListPage,
-    Role, SharedFile, Subscription, Thread, Until, User, UserChange,
+    Channel, ChannelChange, ChannelKind, Contact, Counters, ErrorKind as DirectoryErrorKind, Lease,
+    Member, MuteChange, MuteEnd, MuteFor, MuteKind, MutedUser, Mutes, NewChannel, NewThread,
+    Page as ListPage, Role, SharedFile, Subscription, Thread, User, UserChange, UserCounts,
 };
 pub use tidestore_disk as disk;
 pub use tidestore_kv::{EngineKind, Rebuilt};

@@ -9,7 +9,7 @@ use tidestore::{
 
 use crate::args::{app_key, resource, user};
 use crate::commands::listing::{Listing, each, names, show_list};
-use crate::commands::user::{mute_for, until_text};
+use crate::commands::user::{mute_for, until_text, until_value};
 use crate::error::Failure;
 use crate::output::{Output, plain, right, table};
 use crate::session::{Missing, Place, close};
@@ -402,7 +402,7 @@ fn member_value(member: &Member) -> Value {
         "user": member.user.as_str(),
         "role": role(member.role),
         "joined": member.joined,
-        "muted_until": member.muted_until,
+        "muted_until": until_value(member.muted_until),
         "allowed": member.is_allowed,
     })
 }

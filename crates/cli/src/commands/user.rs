@@ -3,12 +3,12 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tidestore::plan::{AppKey, UserId};
-use tidestore::{Account, App, MuteChange, MuteFor, Store, User};
+use tidestore::{Account, App, MuteChange, MuteEnd, MuteFor, Store, User};
 
 use crate::args::{app_key, user};
 use crate::commands::listing::{Listing, each, names, show_list};
 use crate::error::Failure;
-use crate::output::{Output, right, table};
+use crate::output::{Output, facts, plain, table};
 use crate::session::{Missing, Place, close};
 use crate::times;
 
@@ -130,7 +130,7 @@ pub(crate) fn mute_for(text: &str) -> Result<MuteFor, String> {
         "forever" => Ok(MuteFor::Forever),
         seconds => seconds
             .parse()
-            .map(MuteFor::seconds)
+            .map(MuteFor::Seconds)
             .map_err(|_| format!("{text:?} is neither seconds nor `forever` nor `lift`")),
     }
 }
@@ -170,7 +170,7 @@ async fn perform(store: &Store, output: Output, command: UserCommand) -> Result<
             nickname,
             ..
         } => register(&app, output, users, password, nickname).await,
-        UserCommand::Show(one) => show(output, &app.users().get(&one.user).await?),
+        UserCommand::Show(one) => show_whole(&app, output, &one.user).await,
         UserCommand::List { listing, .. } => {
             let page = app
                 .users()
@@ -195,8 +195,8 @@ async fn perform(store: &Store, output: Output, command: UserCommand) -> Result<
         } => {
             let change = MuteChange {
                 chat,
-                groups,
-                rooms,
+                groupchat: groups,
+                chatroom: rooms,
             };
             let mutes = app.users().mute(&one.user, change).await?;
             let until = |until| until_text(until, "not muted");
@@ -204,13 +204,19 @@ async fn perform(store: &Store, output: Output, command: UserCommand) -> Result<
                 || {
                     let parts = [
                         ("direct conversations", mutes.chat),
-                        ("groups", mutes.groups),
-                        ("chatrooms", mutes.rooms),
+                        ("groups", mutes.groupchat),
+                        ("chatrooms", mutes.chatroom),
                     ];
                     let parts = parts.map(|(name, time)| format!("{name}: {}", until(time)));
                     parts.join(", ")
                 },
-                || json!({ "chat": mutes.chat, "groups": mutes.groups, "rooms": mutes.rooms }),
+                || {
+                    json!({
+                        "chat": until_value(mutes.chat),
+                        "groups": until_value(mutes.groupchat),
+                        "rooms": until_value(mutes.chatroom),
+                    })
+                },
             )
         }
         UserCommand::Contact {
@@ -258,15 +264,15 @@ async fn contacts(
     let contacts = app.contacts(user);
     if others.is_empty() {
         let page = contacts.list(None, 10_000).await?;
-        let all = page.items.iter().map(|contact| contact.user.to_string());
+        let all = page.items.iter().map(|contact| contact.friend.to_string());
         return names(output, &all.collect::<Vec<_>>());
     }
     let mut answers = Vec::new();
     for other in others {
         answers.push(if remove {
-            contacts.remove(other).await
+            contacts.remove(other).await.map(drop)
         } else {
-            contacts.add(other).await
+            contacts.add(other).await.map(drop)
         });
     }
     each(
@@ -298,11 +304,20 @@ async fn blocks(
 }
 
 /// Until when, for people.
-pub(crate) fn until_text(until: Option<u64>, none: &str) -> String {
+pub(crate) fn until_text(until: Option<MuteEnd>, none: &str) -> String {
     match until {
         None => none.to_owned(),
-        Some(tidestore::FOREVER) => "for ever".to_owned(),
-        Some(until) => format!("until {}", times::show(until)),
+        Some(MuteEnd::Never) => "for ever".to_owned(),
+        Some(MuteEnd::At(until)) => format!("until {}", times::show(until)),
+    }
+}
+
+/// Until when, for programs: milliseconds, `forever`, or null.
+pub(crate) fn until_value(until: Option<MuteEnd>) -> Value {
+    match until {
+        None => Value::Null,
+        Some(MuteEnd::Never) => json!("forever"),
+        Some(MuteEnd::At(until)) => json!(until),
     }
 }
 
@@ -310,25 +325,48 @@ fn show(output: Output, user: &User) -> Result<(), Failure> {
     output.show(|| table_of(std::slice::from_ref(user)), || value(user))
 }
 
+/// A user with all that is known of him.
+async fn show_whole(app: &App, output: Output, user: &UserId) -> Result<(), Failure> {
+    let (user, counts) = (
+        app.users().get(user).await?,
+        app.users().counts(user).await?,
+    );
+    let rows = [
+        ("user", user.id.to_string()),
+        ("registered", times::show(user.created)),
+        ("state", state(&user).to_owned()),
+        ("nickname", user.nickname.clone().unwrap_or_default()),
+        ("contacts", counts.contacts.to_string()),
+        ("blocked users", counts.blocked.to_string()),
+        ("groups", counts.groups.to_string()),
+        ("chatrooms", counts.rooms.to_string()),
+    ];
+    output.show(
+        || facts(rows.map(|(name, value)| (name.to_owned(), value))).to_string(),
+        || {
+            let mut value = value(&user);
+            value["contacts"] = json!(counts.contacts);
+            value["blocked"] = json!(counts.blocked);
+            value["groups"] = json!(counts.groups);
+            value["rooms"] = json!(counts.rooms);
+            value
+        },
+    )
+}
+
+fn state(user: &User) -> &'static str {
+    if user.is_banned { "banned" } else { "active" }
+}
+
 fn table_of(users: &[User]) -> String {
-    let mut table = table([
-        "user",
-        "registered",
-        "state",
-        "contacts",
-        "blocked",
-        "groups",
-        "chatrooms",
-    ]);
+    let mut table = table(["user", "registered", "state", "nickname"]);
     for user in users {
+        let nickname = user.nickname.as_deref().unwrap_or_default();
         table.add_row([
-            user.id.to_string().into(),
-            times::show(user.created).into(),
-            if user.is_banned { "banned" } else { "active" }.into(),
-            right(user.contacts),
-            right(user.blocked),
-            right(user.groups),
-            right(user.rooms),
+            user.id.to_string(),
+            times::show(user.created),
+            state(user).to_owned(),
+            plain(nickname),
         ]);
     }
     table.to_string()
@@ -341,9 +379,5 @@ fn value(user: &User) -> Value {
         "modified": user.modified,
         "banned": user.is_banned,
         "nickname": user.nickname,
-        "contacts": user.contacts,
-        "blocked": user.blocked,
-        "groups": user.groups,
-        "rooms": user.rooms,
     })
 }

@@ -12,9 +12,8 @@ use crate::channels::{ChannelRow, MemberRow, Role};
 use crate::cursor::{List, Page};
 use crate::directory::{Directory, Editor};
 use crate::error::{ErrorKind, Result};
-use crate::mutes::{MuteFor, Until};
 use crate::tables::{CHANNEL_LISTS, Key, name_behind};
-use crate::users::{each_once, parse_user};
+use crate::users::{MuteEnd, MuteFor, each_once, parse_user};
 
 /// Which list, by its byte in keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +45,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Page<UserId>> {
-        let page = self.listed(kind, id, Listing::Admins, cursor, limit, |_| true)?;
+        let page = self.listed(kind, id, Listing::Admins, cursor, limit, |_: &Millis| true)?;
         page.try_map(|(user, _)| Ok(user))
     }
 
@@ -62,8 +61,15 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         now: Millis,
         cursor: Option<&str>,
         limit: usize,
-    ) -> Result<Page<(UserId, Until)>> {
-        self.listed(kind, id, Listing::Muted, cursor, limit, |until| until > now)
+    ) -> Result<Page<(UserId, MuteEnd)>> {
+        self.listed(
+            kind,
+            id,
+            Listing::Muted,
+            cursor,
+            limit,
+            |until: &MuteEnd| until.is_after(now),
+        )
     }
 
     /// A page of the block list, by id.
@@ -78,7 +84,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Page<UserId>> {
-        let page = self.listed(kind, id, Listing::Blocked, cursor, limit, |_| true)?;
+        let page = self.listed(kind, id, Listing::Blocked, cursor, limit, |_: &Millis| true)?;
         page.try_map(|(user, _)| Ok(user))
     }
 
@@ -94,19 +100,19 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Page<UserId>> {
-        let page = self.listed(kind, id, Listing::Allowed, cursor, limit, |_| true)?;
+        let page = self.listed(kind, id, Listing::Allowed, cursor, limit, |_: &Millis| true)?;
         page.try_map(|(user, _)| Ok(user))
     }
 
-    fn listed(
+    fn listed<T: bincode::Decode<()>>(
         &self,
         kind: ChannelKind,
         id: &ResourceId,
         listing: Listing,
         cursor: Option<&str>,
         limit: usize,
-        keep: impl Fn(Millis) -> bool,
-    ) -> Result<Page<(UserId, Millis)>> {
+        keep: impl Fn(&T) -> bool,
+    ) -> Result<Page<(UserId, T)>> {
         self.channel_row(kind, id)?;
         let prefix = list_prefix(self.app, kind, id, listing);
         let list = List {
@@ -115,8 +121,8 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
             newest_first: false,
         };
         list.page_where(self.rows, cursor, limit, |key, value| {
-            let time: Millis = decode_row(CHANNEL_LISTS, key, value)?;
-            if !keep(time) {
+            let time: T = decode_row(CHANNEL_LISTS, key, value)?;
+            if !keep(&time) {
                 return Ok(None);
             }
             let user = parse_user(name_behind(key, prefix.bytes()).unwrap_or_default())?;
@@ -142,7 +148,7 @@ impl Editor<'_, '_> {
             .limits
             .check(Limit::Admins, channel.admins.into())?;
         member.role = Role::Admin;
-        self.list(kind, id, Listing::Admins, user, self.scope.now)?;
+        self.list(kind, id, Listing::Admins, user, &self.scope.now)?;
         self.put_member_row(kind, id, user, &member)?;
         self.put_channel_row(kind, id, &channel)
     }
@@ -182,14 +188,14 @@ impl Editor<'_, '_> {
         id: &ResourceId,
         users: &[UserId],
         how: MuteFor,
-    ) -> Result<Vec<Result<Option<Until>>>> {
+    ) -> Result<Vec<Result<Option<MuteEnd>>>> {
         let now = self.scope.now;
-        let until = how.until(now, &self.scope.limits)?;
+        let until = how.end(now, &self.scope.limits)?;
         self.each_member(kind, id, users, |editor, user| {
             let (_, mut member) = editor.simple_member(kind, id, user)?;
             member.muted_until = until;
             match until {
-                Some(until) => editor.list(kind, id, Listing::Muted, user, until)?,
+                Some(until) => editor.list(kind, id, Listing::Muted, user, &until)?,
                 None => editor.unlist(kind, id, Listing::Muted, user)?,
             }
             editor.put_member_row(kind, id, user, &member)?;
@@ -211,7 +217,7 @@ impl Editor<'_, '_> {
         self.each_member(kind, id, users, |editor, user| {
             editor.remove_member(kind, id, user)?;
             let now = editor.scope.now;
-            editor.list(kind, id, Listing::Blocked, user, now)
+            editor.list(kind, id, Listing::Blocked, user, &now)
         })
     }
 
@@ -255,7 +261,7 @@ impl Editor<'_, '_> {
             member.is_allowed = is_allowed;
             if is_allowed {
                 let now = editor.scope.now;
-                editor.list(kind, id, Listing::Allowed, user, now)?;
+                editor.list(kind, id, Listing::Allowed, user, &now)?;
             } else {
                 editor.unlist(kind, id, Listing::Allowed, user)?;
             }
@@ -318,16 +324,16 @@ impl Editor<'_, '_> {
         Ok(())
     }
 
-    fn list(
+    fn list<T: bincode::Encode>(
         &mut self,
         kind: ChannelKind,
         id: &ResourceId,
         listing: Listing,
         user: &UserId,
-        time: Millis,
+        row: &T,
     ) -> Result<()> {
         let key = list_prefix(self.scope.app, kind, id, listing).name(user.as_str());
-        Ok(self.rows.put(CHANNEL_LISTS, key, &time)?)
+        Ok(self.rows.put(CHANNEL_LISTS, key, row)?)
     }
 
     #[expect(

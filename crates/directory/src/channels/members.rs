@@ -11,7 +11,7 @@ use crate::cursor::{List, Page};
 use crate::directory::{Directory, Editor, Effect};
 use crate::error::{ErrorKind, Result};
 use crate::tables::{Key, MEMBERS, MEMBERSHIPS, name_behind};
-use crate::users::{each_once, parse_user};
+use crate::users::{MuteEnd, each_once, parse_user};
 
 /// What somebody may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -32,7 +32,7 @@ pub(crate) struct MemberRow {
     pub(crate) serial: u64,
     pub(crate) joined: Millis,
     pub(crate) role: Role,
-    pub(crate) muted_until: Option<Millis>,
+    pub(crate) muted_until: Option<MuteEnd>,
     pub(crate) is_allowed: bool,
 }
 
@@ -45,8 +45,8 @@ pub struct Member {
     pub role: Role,
     /// Since when he is in it.
     pub joined: Millis,
-    /// Until when he is muted, also if that has passed; [`FOREVER`](crate::FOREVER) has no end.
-    pub muted_until: Option<Millis>,
+    /// Until when he is muted, also if that has passed.
+    pub muted_until: Option<MuteEnd>,
     /// Whether he is on the allow list.
     pub is_allowed: bool,
 }

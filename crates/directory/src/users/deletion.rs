@@ -1,26 +1,31 @@
-//! Deleting a user, in steps of a bounded number of rows.
+//! Deletion of a user, in steps of a bounded size.
 //!
-//! The first step notes in `LEAVING` that the user goes: from then on nobody finds him, and his id is not given anew. The
-//! last one removes his row and the note. Steps may be repeated from any state, so a crash between two of them costs
-//! nothing: who opens the store goes on with those that the note names.
+//! The first step writes a `LEAVING` row: from then on the user does not exist for any call, but his id is not free. It also
+//! takes him off the lists of users and of mutes, so that no list names somebody who is not found. Every step then removes
+//! what belongs to him: contacts on both sides, his block list, groups and rooms, presence. The last one removes his row.
+//! What a step needs to know is in the rows, so a deletion that a crash or restart cut short is finished by further steps;
+//! [`Directory::leaving_users`] says which.
+//!
+//! The block lists of others keep his name, see `blocks.rs`.
 
-use tidestore_kv::{Rows, page_of, row};
+use tidestore_kv::{Rows, Table, each_row, page_of};
 use tidestore_plan::{AppId, UserId};
 
-use crate::directory::{Editor, Effect};
+use super::blocks::blocks_of;
+use super::contacts::contacts_of;
+use super::mutes::mutes_key;
+use super::registration::User;
+use super::{UserRow, user_behind};
+use crate::directory::{Directory, Editor, Effect};
 use crate::error::{ErrorKind, Result};
-use crate::tables::{
-    BLOCKS, BLOCKS_BY_AGE, CONTACTS, Key, LEAVING, MUTES, SUPER_ADMINS, USERS, USERS_BY_AGE,
-    name_behind,
-};
-use crate::users::{User, UserRow, parse_user};
+use crate::tables::{BLOCKS, CONTACTS, Key, LEAVING, MUTES, SUPER_ADMINS, USERS, USERS_BY_AGE};
 
-/// How far a deletion has come.
+/// How far the deletion of a user has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deletion {
-    /// There are rows left; the user is invisible already.
+    /// Something that belonged to him is left: take the next step.
     Unfinished,
-    /// All is gone; this is what the user was.
+    /// He is gone; this is what he was.
     Done(User),
 }
 
@@ -28,80 +33,148 @@ pub enum Deletion {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Tables`] if they cannot be read.
+/// [`ErrorKind::Tables`].
 pub fn leaving_users(rows: &(impl Rows + ?Sized), limit: usize) -> Result<Vec<(AppId, UserId)>> {
-    let page = page_of(rows, LEAVING, b"", None, false, limit)?;
     let mut users = Vec::new();
-    for (key, _) in page {
-        let Some((app, _)) = key.split_first_chunk::<4>() else {
-            continue;
-        };
-        let name = name_behind(&key, app).unwrap_or_default();
-        users.push((AppId(u32::from_be_bytes(*app)), parse_user(name)?));
+    for (key, _) in page_of(rows, LEAVING, b"", None, false, limit)? {
+        if let Some((app, _)) = key.split_first_chunk::<4>() {
+            let user = user_behind(LEAVING, &key, app)?;
+            users.push((AppId(u32::from_be_bytes(*app)), user));
+        }
     }
     Ok(users)
 }
 
-impl Editor<'_, '_> {
-    /// Does a part of the deletion of a user: about `budget` rows.
+impl<R: Rows + ?Sized> Directory<'_, R> {
+    /// The users whose deletion has begun and is not finished. There are as many as deletions under way.
     ///
-    /// Groups and chatrooms that he owns go with him. Rows in which others have blocked him stay: there may be any number of
-    /// them, nobody can find them from here, and should the id be registered again, whoever blocked it does not want it.
+    /// # Errors
+    ///
+    /// [`ErrorKind::Tables`].
+    pub fn leaving_users(&self) -> Result<Vec<UserId>> {
+        let prefix = Key::of(self.app);
+        let mut users = Vec::new();
+        each_row(
+            self.rows,
+            LEAVING,
+            prefix.bytes(),
+            |key, _| -> Result<bool> {
+                users.push(user_behind(LEAVING, key, prefix.bytes())?);
+                Ok(true)
+            },
+        )?;
+        Ok(users)
+    }
+}
+
+impl Editor<'_, '_> {
+    /// Takes one step of the deletion of a user: the first, or the next of one that has begun.
+    ///
+    /// A step removes at most `budget` entries of the lists he is on, at least one; each is a handful of rows.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::UserNotFound`].
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use std::sync::Arc;
+    ///
+    /// use tidestore_directory::{Deletion, Directory, Editor, NewUser, Scope};
+    /// use tidestore_disk::{Disk, SimDisk};
+    /// use tidestore_kv::{EngineKind, Overlay, open};
+    /// use tidestore_plan::{AppId, Limits, Plan, UserId};
+    ///
+    /// let disk: Arc<dyn Disk> = Arc::new(SimDisk::new());
+    /// let tables = open(EngineKind::Memory, &disk, Path::new("views")).unwrap();
+    /// let mut rows = Overlay::new(&*tables);
+    /// let scope = Scope {
+    ///     app: AppId(1),
+    ///     caps: Plan::Free.caps(),
+    ///     limits: Limits::default(),
+    ///     now: 1_700_000_000_000,
+    /// };
+    /// let ann = UserId::parse("Ann").unwrap();
+    /// let new = NewUser { id: ann.clone(), uuid: [9; 16], nickname: None, password_hash: None };
+    /// rows.attempt(|rows| Editor::new(rows, &scope).register(new)).unwrap();
+    ///
+    /// // Each step would be one record in the log; other changes go in between.
+    /// let mut step = || rows.attempt(|rows| Editor::new(rows, &scope).delete_user_step(&ann, 100));
+    /// while step().unwrap() == Deletion::Unfinished {}
+    /// assert!(Directory::new(&rows, scope.app).user(&ann).is_err());
+    /// ```
     pub fn delete_user_step(&mut self, id: &UserId, budget: usize) -> Result<Deletion> {
-        let key = Key::of(self.scope.app).name(id.as_str());
-        let user: Option<UserRow> = row(&*self.rows, USERS, key.bytes())?;
-        if user.is_none() {
-            return Err(ErrorKind::UserNotFound(id.clone()).into());
+        let found = self.directory().any_user_row(id)?;
+        let found = found.ok_or_else(|| ErrorKind::UserNotFound(id.clone()))?;
+        if !self.directory().is_leaving(id)? {
+            self.begin_deletion(id, &found)?;
         }
-        self.rows.put(LEAVING, key.clone(), &())?;
+        // With nothing to spend, whoever repeats the step until it is done would do so for ever.
         let mut budget = budget.max(1);
-        let done = self.abandon_channels(id, &mut budget)?
-            && self.abandon_contacts(id, &mut budget)?
+        let is_done = self.abandon_contacts(id, &mut budget)?
             && self.abandon_blocks(id, &mut budget)?
+            && self.abandon_channels(id, &mut budget)?
             && self.abandon_presence(id, &mut budget)?;
-        if !done {
+        if !is_done {
             return Ok(Deletion::Unfinished);
         }
-        let user: Option<UserRow> = row(&*self.rows, USERS, key.bytes())?;
-        let user = user.ok_or_else(|| ErrorKind::UserNotFound(id.clone()))?;
-        self.rows.delete(MUTES, key.clone());
+        let key = Key::of(self.scope.app).name(id.as_str());
+        self.rows.delete(USERS, key.clone());
         self.rows.delete(SUPER_ADMINS, key.clone());
-        self.rows.delete(LEAVING, key.clone());
-        self.rows.delete(USERS, key);
-        let by_age = Key::of(self.scope.app).number(user.serial);
-        self.rows.delete(USERS_BY_AGE, by_age);
+        self.rows.delete(LEAVING, key);
         self.count(|counters| counters.users = counters.users.saturating_sub(1))?;
         self.effects.push(Effect::UserDeleted(id.clone()));
-        Ok(Deletion::Done(User::of(id.clone(), user)))
+        Ok(Deletion::Done(User::of(id.clone(), found)))
     }
 
+    fn begin_deletion(&mut self, id: &UserId, row: &UserRow) -> Result<()> {
+        let app = self.scope.app;
+        self.rows.delete(MUTES, mutes_key(app, id));
+        self.rows
+            .delete(USERS_BY_AGE, Key::of(app).number(row.serial));
+        Ok(self
+            .rows
+            .put(LEAVING, Key::of(app).name(id.as_str()), &())?)
+    }
+
+    /// Says whether no contact is left. The friends' sides go with his.
     fn abandon_contacts(&mut self, user: &UserId, budget: &mut usize) -> Result<bool> {
-        let prefix = Key::of(self.scope.app).names(user.as_str());
-        let page = page_of(&*self.rows, CONTACTS, prefix.bytes(), None, false, *budget)?;
-        let done = page.len() < *budget;
-        for (key, _) in page {
-            let friend = parse_user(name_behind(&key, prefix.bytes()).unwrap_or_default())?;
-            self.part(user, &friend)?;
-            *budget = budget.saturating_sub(1);
+        let prefix = contacts_of(self.scope.app, user);
+        let (friends, is_done) = self.named_below(CONTACTS, &prefix, budget)?;
+        for friend in &friends {
+            self.remove_side(friend, user)?;
+            self.remove_side(user, friend)?;
         }
-        Ok(done)
+        Ok(is_done)
     }
 
+    /// Says whether nobody is left on his block list.
     fn abandon_blocks(&mut self, user: &UserId, budget: &mut usize) -> Result<bool> {
-        let prefix = Key::of(self.scope.app).names(user.as_str());
-        let mut done = true;
-        for table in [BLOCKS, BLOCKS_BY_AGE] {
-            let page = page_of(&*self.rows, table, prefix.bytes(), None, false, *budget)?;
-            done &= page.len() < *budget;
-            *budget = budget.saturating_sub(page.len());
-            for (key, _) in page {
-                self.rows.delete(table, key);
-            }
+        let prefix = blocks_of(self.scope.app, user);
+        let (others, is_done) = self.named_below(BLOCKS, &prefix, budget)?;
+        for other in &others {
+            self.remove_block(user, other)?;
         }
-        Ok(done)
+        Ok(is_done)
+    }
+
+    /// The first users whom rows below a prefix name, as many as the budget allows; and whether these are all.
+    fn named_below(
+        &self,
+        table: Table,
+        prefix: &Key,
+        budget: &mut usize,
+    ) -> Result<(Vec<UserId>, bool)> {
+        let ask = budget.saturating_add(1);
+        let mut page = page_of(&*self.rows, table, prefix.bytes(), None, false, ask)?;
+        let is_all = page.len() <= *budget;
+        page.truncate(*budget);
+        *budget -= page.len();
+        let users = page
+            .iter()
+            .map(|(key, _)| user_behind(table, key, prefix.bytes()));
+        Ok((users.collect::<Result<_>>()?, is_all))
     }
 }

@@ -39,25 +39,25 @@ impl App {
 }
 
 impl Contacts<'_> {
-    /// Makes two users contacts of each other, at once; if they are already, nothing changes.
+    /// Makes two users contacts of each other, at once; if they are already, nothing changes. Says whether they became so.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if one of them does not exist,
     /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if either has as many contacts as the plan allows.
-    pub async fn add(&self, friend: &UserId) -> Result<()> {
+    pub async fn add(&self, friend: &UserId) -> Result<bool> {
         let (user, friend) = (self.user.clone(), friend.clone());
         self.app
             .edit_directory(move |editor| editor.add_contact(&user, &friend))
             .await
     }
 
-    /// Takes two users out of each other's contacts.
+    /// Takes two users out of each other's contacts; says whether they were.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if one of them does not exist.
-    pub async fn remove(&self, friend: &UserId) -> Result<()> {
+    pub async fn remove(&self, friend: &UserId) -> Result<bool> {
         let (user, friend) = (self.user.clone(), friend.clone());
         self.app
             .edit_directory(move |editor| editor.remove_contact(&user, &friend))
@@ -104,12 +104,12 @@ impl Blocks<'_> {
             .await
     }
 
-    /// Takes a user off the list; one who is not on it is fine.
+    /// Takes a user off the list; says whether he was on it.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if the list's user does not exist.
-    pub async fn remove(&self, other: &UserId) -> Result<()> {
+    pub async fn remove(&self, other: &UserId) -> Result<bool> {
         let (user, other) = (self.user.clone(), other.clone());
         self.app
             .edit_directory(move |editor| editor.unblock(&user, &other))

@@ -1,6 +1,6 @@
 //! Members of a group or chatroom, and its lists.
 
-use tidestore_directory::{ChannelKind, Member, MuteFor, Page, Until};
+use tidestore_directory::{ChannelKind, Member, MuteEnd, MuteFor, Page};
 use tidestore_plan::{ResourceId, UserId};
 
 use crate::app::App;
@@ -175,12 +175,12 @@ impl Members<'_> {
             .await
     }
 
-    /// Mutes members, or lifts that; answers until when, in milliseconds since 1970.
+    /// Mutes members, or lifts that; answers until when.
     ///
     /// # Errors
     ///
     /// See [`Members`]; each answer [`ErrorKind::Directory`](crate::ErrorKind::Directory) if he is not in it, or the owner.
-    pub async fn mute(&self, users: &[UserId], how: MuteFor) -> Result<Each<Option<Until>>> {
+    pub async fn mute(&self, users: &[UserId], how: MuteFor) -> Result<Each<Option<MuteEnd>>> {
         let (kind, id, users) = (self.kind, self.id.clone(), users.to_vec());
         self.app
             .edit_directory(move |editor| editor.mute_members(kind, &id, &users, how))
@@ -193,7 +193,11 @@ impl Members<'_> {
     /// # Errors
     ///
     /// As [`list`](Self::list).
-    pub async fn muted(&self, cursor: Option<&str>, limit: usize) -> Result<Page<(UserId, Until)>> {
+    pub async fn muted(
+        &self,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<(UserId, MuteEnd)>> {
         let (kind, id, cursor) = (self.kind, self.id.clone(), cursor.map(str::to_owned));
         let now = self.app.now();
         self.app

@@ -1,6 +1,8 @@
 //! Users: registration, profile, password, ban, deletion.
 
-use tidestore_directory::{Deletion, MuteChange, Mutes, NewUser, Page, Password, User, UserChange};
+use tidestore_directory::{
+    Deletion, MuteChange, MutedUser, Mutes, NewUser, Page, Password, User, UserChange, UserCounts,
+};
 use tidestore_plan::UserId;
 
 use crate::app::App;
@@ -116,6 +118,18 @@ impl Users<'_> {
         self.0.look_up(move |directory| directory.user(&user)).await
     }
 
+    /// How many of everything belong to a user.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if there is none.
+    pub async fn counts(&self, user: &UserId) -> Result<UserCounts> {
+        let user = user.clone();
+        self.0
+            .look_up(move |directory| directory.user_counts(&user))
+            .await
+    }
+
     /// A page of users, oldest registration first.
     ///
     /// # Errors
@@ -229,10 +243,10 @@ impl Users<'_> {
     /// # Errors
     ///
     /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if the cursor is not of this list.
-    pub async fn muted(&self, cursor: Option<&str>, limit: usize) -> Result<Page<(UserId, Mutes)>> {
+    pub async fn muted(&self, cursor: Option<&str>, limit: usize) -> Result<Page<MutedUser>> {
         let (cursor, now) = (cursor.map(str::to_owned), self.0.now());
         self.0
-            .look_up(move |directory| directory.muted_users(now, cursor.as_deref(), limit))
+            .look_up(move |directory| directory.muted_users(cursor.as_deref(), limit, now))
             .await
     }
 
