@@ -23,16 +23,24 @@ const USERS: usize = 10_000;
 const SETS: [(usize, usize); 3] = [(1, 500), (8, 2_000), (64, 8_000)];
 
 fn main() {
-    let rounds = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(5);
+    let rounds = std::env::args()
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(5);
     let runtime = Runtime::new().unwrap();
-    let dir = tempfile::Builder::new().prefix("peers-").tempdir_in(".").unwrap();
+    let dir = tempfile::Builder::new()
+        .prefix("peers-")
+        .tempdir_in(".")
+        .unwrap();
     let peers: Vec<Box<dyn Peer>> = vec![
         Box::new(Tide::open(&runtime, dir.path(), EngineKind::Sled)),
         Box::new(Tide::open(&runtime, dir.path(), EngineKind::Redb)),
         Box::new(Sqlite::open(dir.path())),
         Box::new(Redb::open(dir.path())),
     ];
-    println!("durable attribute sets a second, medians of {rounds} rounds in turn; in brackets the median ratio to SQLite");
+    println!(
+        "durable attribute sets a second, medians of {rounds} rounds in turn; in brackets the median ratio to SQLite"
+    );
     print!("{:>8}", "callers");
     for peer in &peers {
         print!(" | {:>22}", peer.name());
@@ -53,8 +61,15 @@ fn main() {
         }
         print!("{callers:>8}");
         for peer in &rates {
-            let ratios = peer.iter().zip(&rates[2]).map(|(ours, theirs)| ours / theirs);
-            print!(" | {:>12.0} ({:>6.2}x)", median(peer.clone()), median(ratios.collect()));
+            let ratios = peer
+                .iter()
+                .zip(&rates[2])
+                .map(|(ours, theirs)| ours / theirs);
+            print!(
+                " | {:>12.0} ({:>6.2}x)",
+                median(peer.clone()),
+                median(ratios.collect())
+            );
         }
         println!();
     }
@@ -70,7 +85,10 @@ fn user(n: usize) -> String {
     format!("user-{:05}", n.wrapping_mul(7_919) % USERS)
 }
 
-fn value(n: usize) -> String {
+/// A value that was never set before: SQLite writes nothing where the bytes stay the same.
+fn value() -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("https://pictures.example.org/avatars/{n:040}.jpg")
 }
 
@@ -93,14 +111,24 @@ struct Tide<'a> {
 
 impl<'a> Tide<'a> {
     fn open(runtime: &'a Runtime, dir: &std::path::Path, engine: EngineKind) -> Self {
-        let options = Options { engine, ..Options::default() };
+        let options = Options {
+            engine,
+            ..Options::default()
+        };
         let dir = dir.join(format!("tidestore-{engine}"));
         let app = runtime.block_on(async {
             let store = Store::open(&dir, options).await.unwrap();
             let key = AppKey::parse("acme#chat").unwrap();
-            store.create_app(&key, Terms::of(Plan::Enterprise)).await.unwrap()
+            store
+                .create_app(&key, Terms::of(Plan::Enterprise))
+                .await
+                .unwrap()
         });
-        Self { runtime, app, engine }
+        Self {
+            runtime,
+            app,
+            engine,
+        }
     }
 }
 
@@ -122,7 +150,7 @@ impl Peer for Tide<'_> {
                             return;
                         }
                         let user = UserId::parse(&user(n)).unwrap();
-                        let pairs = [("avatarurl".to_owned(), value(n))];
+                        let pairs = [("avatarurl".to_owned(), value())];
                         app.user_attributes().set(&user, pairs).await.unwrap();
                     }
                 })
@@ -182,7 +210,7 @@ impl Peer for Sqlite {
             let mut set = db
                 .prepare_cached("INSERT OR REPLACE INTO attributes VALUES (?1, 'avatarurl', ?2)")
                 .unwrap();
-            set.execute((user(n), value(n))).unwrap();
+            set.execute((user(n), value())).unwrap();
         })
     }
 }
@@ -209,7 +237,7 @@ impl Peer for Redb {
             write
                 .open_table(TABLE)
                 .unwrap()
-                .insert(user(n).as_str(), value(n).as_str())
+                .insert(user(n).as_str(), value().as_str())
                 .unwrap();
             write.commit().unwrap();
         })

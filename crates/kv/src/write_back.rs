@@ -9,7 +9,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use tidestore_disk::Disk;
@@ -25,6 +25,8 @@ use crate::{
 const GATHERED_MAX: usize = 64 << 20;
 /// Files smaller than this are not worth a copy.
 const COMPACT_BYTES_MIN: u64 = 16 << 20;
+/// So few changed rows are no reason to look at all of them.
+const ROWS_MIN: u64 = 10_000;
 /// What a row costs in memory besides its bytes.
 const ROW_OVERHEAD: usize = 96;
 
@@ -35,8 +37,10 @@ pub(crate) struct WriteBack {
     engine: RwLock<Arc<dyn Engine>>,
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    /// Bytes of the files when their contents were last looked at.
-    measured: Mutex<u64>,
+    /// What was found when all rows were last looked at.
+    measured: Mutex<Measured>,
+    /// Rows handed on since then.
+    handed_on: AtomicU64,
     kind: EngineKind,
     quarantined: Vec<PathBuf>,
     layers: RwLock<Layers>,
@@ -45,6 +49,13 @@ pub(crate) struct WriteBack {
     failed: AtomicBool,
     /// Held while rows are handed on, so that the batches keep their order.
     handing_on: Mutex<()>,
+}
+
+/// Bytes of the files, and rows in them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Measured {
+    files: u64,
+    rows: u64,
 }
 
 #[derive(Debug, Default)]
@@ -63,7 +74,8 @@ impl WriteBack {
             engine: RwLock::new(engine),
             disk: Arc::clone(disk),
             dir: dir.to_owned(),
-            measured: Mutex::new(0),
+            measured: Mutex::default(),
+            handed_on: AtomicU64::new(0),
             layers: RwLock::default(),
             failed: AtomicBool::new(false),
             handing_on: Mutex::default(),
@@ -96,6 +108,8 @@ impl WriteBack {
                 return Ok(());
             }
             self.watched(self.engine.read().write(batch_of(&leaving)))?;
+            self.handed_on
+                .fetch_add(leaving.len() as u64, Ordering::Relaxed);
             self.layers.write().leaving = Arc::default();
         }
     }
@@ -158,11 +172,15 @@ impl Engine for WriteBack {
         let _turn = self.handing_on.lock();
         let files = self.engine.read().size_on_disk()?;
         let mut measured = self.measured.lock();
-        if files < COMPACT_BYTES_MIN || files < *measured * 2 {
+        // Looking at every row is paid for by as many that were changed since, or by the growth of the files.
+        let is_due = files >= 2 * measured.files
+            || self.handed_on.load(Ordering::Relaxed) >= measured.rows.max(ROWS_MIN);
+        if files < COMPACT_BYTES_MIN || !is_due {
             return Ok(None);
         }
-        *measured = files;
-        let (_, logical, _) = digest(&**self.engine.read())?;
+        let (rows, logical, _) = digest(&**self.engine.read())?;
+        self.handed_on.store(0, Ordering::Relaxed);
+        *measured = Measured { files, rows };
         if files <= ratio.saturating_mul(logical) {
             return Ok(None);
         }
@@ -173,7 +191,7 @@ impl Engine for WriteBack {
         // Waits for readers; from here on nobody sees the old files.
         drop(std::mem::replace(&mut *self.engine.write(), to));
         drop(from);
-        *measured = rebuilt.bytes_after;
+        measured.files = rebuilt.bytes_after;
         // What stays is swept at the next opening.
         drop(place::sweep(&self.disk, &self.dir, &self.dir.join(name)));
         Ok(Some(rebuilt))

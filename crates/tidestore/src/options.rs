@@ -26,7 +26,8 @@ pub struct Options {
     /// commit log with one committer thread. Default 2: conversations commit in parallel, and a flush of the
     /// device is still shared by many writers.
     pub shards: u16,
-    /// Where the views live; only used when the store is created. Default sled.
+    /// Where the views live; only used when the store is created, see [`Store::rebuild`](crate::Store::rebuild). Default
+    /// redb: `benches/README.md` has the figures.
     pub engine: EngineKind,
     /// Durability of appends that do not say otherwise. Default [`Durability::Synced`].
     pub durability: Durability,
@@ -77,7 +78,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             shards: 2,
-            engine: EngineKind::Sled,
+            engine: EngineKind::Redb,
             durability: Durability::Synced,
             buffered_delay: Duration::from_millis(100),
             memtable_bytes: 32 << 20,

@@ -2,8 +2,9 @@
 //!
 //! Four apps, one per plan, live through 200 days in a few seconds: messages are appended durably while a simulated
 //! clock walks from day to day, and expiry runs each day, on the real disk. What is printed is measured, and what
-//! remains is compared with what was acknowledged. Two more apps send attachments.
+//! remains is compared with what was acknowledged. Two more apps send attachments, and two fill caps of their plans.
 
+mod caps;
 mod latency;
 mod media;
 mod reads;
@@ -99,6 +100,7 @@ async fn demo(dir: &Path, output: Output, args: &Demo) -> Result<(), Failure> {
         walked.media.look(&store).await?;
         let downgrade = terms::downgrade(&store).await?;
         let refused = terms::refused(&store).await?;
+        let caps = caps::try_out(&store).await?;
         Ok(report::Report {
             walked,
             warm,
@@ -106,6 +108,7 @@ async fn demo(dir: &Path, output: Output, args: &Demo) -> Result<(), Failure> {
             opening,
             downgrade,
             refused,
+            caps,
         })
     }
     .await;

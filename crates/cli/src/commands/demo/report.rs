@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tidestore::plan::Terms;
 
 use super::DAYS;
+use super::caps::{self, Cap};
 use super::latency::{Latencies, show};
 use super::reads::Cold;
 use super::terms::{Downgrade, Refused};
@@ -21,6 +22,7 @@ pub(crate) struct Report {
     pub(crate) opening: Duration,
     pub(crate) downgrade: Downgrade,
     pub(crate) refused: Refused,
+    pub(crate) caps: Vec<Cap>,
 }
 
 impl Report {
@@ -40,7 +42,7 @@ impl Report {
              at first, those of the operating system are not.\n\n\
              demo#pro on basic: the preview says that {} messages ({} bytes) would be hidden; \
              visible {} -> {}, undone -> {}\n\
-             A message of one byte too many: {}",
+             A message of one byte too many: {}\n\n{}",
             self.apps(),
             walked.media.text(),
             self.latencies(),
@@ -53,7 +55,8 @@ impl Report {
             count(*before),
             count(*after),
             count(*undone),
-            self.refused.text
+            self.refused.text,
+            caps::text(&self.caps)
         )
     }
 
@@ -155,6 +158,7 @@ impl Report {
                 "visible_undone": undone,
             },
             "refused": { "kind": self.refused.kind, "message": self.refused.text },
+            "caps": caps::value(&self.caps),
         })
     }
 }
