@@ -25,6 +25,15 @@ const LEN_MAX: usize = 128;
 pub(crate) fn find(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Option<(EngineKind, PathBuf)>> {
     if let Some(name) = current(disk, dir)? {
         let kind = kind_of(&name).ok_or_else(|| damaged(dir, "names no tables"))?;
+        // Opening would make new ones there, and sweep what may be all that is left.
+        if let Err(error) = disk.metadata(&dir.join(&name)) {
+            let missing = error.kind() == disk::ErrorKind::NotFound;
+            return Err(if missing {
+                damaged(dir, "names tables that are not there")
+            } else {
+                error.into()
+            });
+        }
         return Ok(Some((kind, dir.join(name))));
     }
     let entries = match disk.list(dir) {

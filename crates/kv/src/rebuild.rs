@@ -44,21 +44,30 @@ pub fn rebuild(
     };
     let from = open_plain(kind, disk, &found)?;
     place::sweep(disk, dir, &found)?;
-    let (engine, name, rebuilt) = copy(disk, dir, &*from, to, progress)?;
-    drop(engine);
+    let copied = copy(disk, dir, &*from, to, progress)?;
+    place::put(disk, dir, &copied.name)?;
+    drop(copied.engine);
     drop(from);
-    place::sweep(disk, dir, &dir.join(name))?;
-    Ok(rebuilt)
+    place::sweep(disk, dir, &dir.join(copied.name))?;
+    Ok(copied.rebuilt)
 }
 
-/// Makes the copy and puts it in the tables' place; the old files stay.
+/// A copy that is whole and durable, and not yet in the tables' place.
+pub(crate) struct Copied {
+    pub(crate) engine: Arc<dyn Engine>,
+    /// Its subdirectory.
+    pub(crate) name: String,
+    pub(crate) rebuilt: Rebuilt,
+}
+
+/// Makes a copy and compares it; the tables stay where they are.
 pub(crate) fn copy(
     disk: &Arc<dyn Disk>,
     dir: &Path,
     from: &dyn Engine,
     kind: EngineKind,
     progress: &mut dyn FnMut(u64),
-) -> Result<(Arc<dyn Engine>, String, Rebuilt)> {
+) -> Result<Copied> {
     let name = place::next_name(disk, dir, kind)?;
     let path = dir.join(&name);
     disk.create_dir_all(&path)?;
@@ -74,7 +83,6 @@ pub(crate) fn copy(
         return Err(Error::new(ErrorKind::Corruption, context));
     }
     disk.sync_dir(dir)?;
-    place::put(disk, dir, &name)?;
     let rebuilt = Rebuilt {
         rows,
         logical_bytes,
@@ -82,7 +90,11 @@ pub(crate) fn copy(
         bytes_after: to.size_on_disk()?,
         kind,
     };
-    Ok((to, name, rebuilt))
+    Ok(Copied {
+        engine: to,
+        name,
+        rebuilt,
+    })
 }
 
 /// Rows copied by one batch: bounded in bytes too, as values may be large.

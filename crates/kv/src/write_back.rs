@@ -18,7 +18,8 @@ use crate::batch::Op;
 use crate::place;
 use crate::rebuild::{Rebuilt, copy, digest};
 use crate::{
-    Batch, Changes, Engine, EngineKind, KeyValue, Range, Result, Table, batch_of, layered,
+    Batch, Changes, Engine, EngineKind, Error, ErrorKind, KeyValue, Range, Result, Table, batch_of,
+    layered,
 };
 
 /// At so many bytes a writer hands the rows on by itself, so that memory stays bounded.
@@ -41,6 +42,10 @@ pub(crate) struct WriteBack {
     measured: Mutex<Measured>,
     /// Rows handed on since then.
     handed_on: AtomicU64,
+    /// Files smaller than this are not worth a copy.
+    compact_min: u64,
+    /// Whether it is not known which files the next opening will take for the tables.
+    in_doubt: AtomicBool,
     kind: EngineKind,
     quarantined: Vec<PathBuf>,
     layers: RwLock<Layers>,
@@ -74,6 +79,8 @@ impl WriteBack {
             engine: RwLock::new(engine),
             disk: Arc::clone(disk),
             dir: dir.to_owned(),
+            compact_min: COMPACT_BYTES_MIN,
+            in_doubt: AtomicBool::new(false),
             measured: Mutex::default(),
             handed_on: AtomicU64::new(0),
             layers: RwLock::default(),
@@ -93,7 +100,20 @@ impl WriteBack {
         self.hand_all_on_in_turn()
     }
 
+    /// Refuses once it is not known where the tables are; opening them anew finds out.
+    fn check_place(&self) -> Result<()> {
+        if !self.in_doubt.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let context = format!(
+            "tables {}: refused since a copy could not be put in their place; reopen",
+            self.dir.display()
+        );
+        Err(Error::new(ErrorKind::Io, context))
+    }
+
     fn hand_all_on_in_turn(&self) -> Result<()> {
+        self.check_place()?;
         loop {
             let leaving = {
                 let mut layers = self.layers.write();
@@ -138,7 +158,9 @@ impl Engine for WriteBack {
 
     fn write(&self, batch: Batch) -> Result<()> {
         if self.failed.load(Ordering::Relaxed) {
-            self.hand_all_on()?;
+            // In turn: a copy that is being made must not miss it.
+            let _turn = self.handing_on.lock();
+            self.hand_all_on_in_turn()?;
             return self.watched(self.engine.read().write(batch));
         }
         let ops = batch.into_checked_ops()?;
@@ -155,7 +177,8 @@ impl Engine for WriteBack {
     }
 
     fn flush(&self) -> Result<()> {
-        self.hand_all_on()?;
+        let _turn = self.handing_on.lock();
+        self.hand_all_on_in_turn()?;
         self.watched(self.engine.read().flush())
     }
 
@@ -175,7 +198,7 @@ impl Engine for WriteBack {
         // Looking at every row is paid for by as many that were changed since, or by the growth of the files.
         let is_due = files >= 2 * measured.files
             || self.handed_on.load(Ordering::Relaxed) >= measured.rows.max(ROWS_MIN);
-        if files < COMPACT_BYTES_MIN || !is_due {
+        if files < self.compact_min || !is_due {
             return Ok(None);
         }
         let (rows, logical, _) = digest(&**self.engine.read())?;
@@ -187,14 +210,23 @@ impl Engine for WriteBack {
         self.hand_all_on_in_turn()?;
         self.watched(self.engine.read().flush())?;
         let from = Arc::clone(&self.engine.read());
-        let (to, name, rebuilt) = copy(&self.disk, &self.dir, &*from, self.kind, &mut |_| {})?;
+        let copied = copy(&self.disk, &self.dir, &*from, self.kind, &mut |_| {})?;
+        if let Err(error) = place::put(&self.disk, &self.dir, &copied.name) {
+            // The name may be in place or not. Whatever was written to either would be lost if it is the other.
+            self.in_doubt.store(true, Ordering::Relaxed);
+            return Err(error);
+        }
         // Waits for readers; from here on nobody sees the old files.
-        drop(std::mem::replace(&mut *self.engine.write(), to));
+        drop(std::mem::replace(&mut *self.engine.write(), copied.engine));
         drop(from);
-        measured.files = rebuilt.bytes_after;
+        measured.files = copied.rebuilt.bytes_after;
         // What stays is swept at the next opening.
-        drop(place::sweep(&self.disk, &self.dir, &self.dir.join(name)));
-        Ok(Some(rebuilt))
+        drop(place::sweep(
+            &self.disk,
+            &self.dir,
+            &self.dir.join(copied.name),
+        ));
+        Ok(Some(copied.rebuilt))
     }
 
     fn size_on_disk(&self) -> Result<u64> {
@@ -214,10 +246,10 @@ impl Engine for WriteBack {
 mod tests {
     use std::path::Path;
 
-    use tidestore_disk::{Disk, SimDisk};
+    use tidestore_disk::{Disk, Fault, SimDisk, Survival};
 
     use super::*;
-    use crate::{Error, ErrorKind, MemoryEngine};
+    use crate::{MemoryEngine, RedbEngine, open};
 
     const T: Table = Table(1);
 
@@ -281,5 +313,62 @@ mod tests {
         for key in ["before", "beside", "after"] {
             assert!(flaky.get(T, key.as_bytes()).unwrap().is_some(), "{key}");
         }
+    }
+
+    fn rows(engine: &dyn Engine) -> Vec<String> {
+        let page = crate::page_of(engine, T, b"", None, false, 1_000).unwrap();
+        let name = |(key, _): KeyValue| String::from_utf8(key).unwrap();
+        page.into_iter().map(name).collect()
+    }
+
+    /// Whatever goes wrong while tables are being copied, at whatever operation: what is acknowledged afterwards is there when
+    /// they are opened again, and so is all from before.
+    #[test]
+    fn a_copy_that_fails_or_is_cut_short_costs_nothing() {
+        let dir = Path::new("views/t");
+        let arc = |disk: &SimDisk| Arc::new(disk.clone()) as Arc<dyn Disk>;
+        let mut outcomes = [0; 3];
+        for k in 1.. {
+            let disk = SimDisk::new();
+            let inner = Arc::new(RedbEngine::open(&arc(&disk), dir).unwrap());
+            let mut engine = WriteBack::new(inner, &arc(&disk), dir);
+            engine.compact_min = 0;
+            (0..30).for_each(|n| put(&engine, &format!("k{n:02}")));
+            engine.flush().unwrap();
+            let before = rows(&engine);
+            if k % 2 == 0 {
+                disk.crash_at(k / 2);
+            } else {
+                disk.fail_at(k / 2, Fault::Eio);
+            }
+            let operations = disk.operations();
+            let copied = engine.compact(0);
+            let used = disk.operations() - operations;
+            let mut batch = Batch::new();
+            batch.put(T, "later", "value");
+            let later = engine.write(batch).and_then(|()| engine.flush());
+            outcomes[match (&copied, &later) {
+                (Ok(_), _) => 0,
+                (Err(_), Ok(())) => 1,
+                (Err(_), Err(_)) => 2,
+            }] += 1;
+            drop(engine);
+            disk.clear_faults();
+            for survival in [Survival::NONE, Survival::ALL] {
+                let found = open(EngineKind::Redb, &arc(&disk.crash(k, survival)), dir).unwrap();
+                let mut found = rows(&*found);
+                let has_later = found.last().is_some_and(|last| last == "later");
+                assert!(
+                    later.is_err() || has_later,
+                    "{k}: an acknowledged row is gone"
+                );
+                found.retain(|name| name != "later");
+                assert_eq!(found, before, "{k}");
+            }
+            if copied.is_ok() && used < k / 2 {
+                break;
+            }
+        }
+        assert!(outcomes.iter().all(|count| *count > 0), "{outcomes:?}");
     }
 }
