@@ -37,7 +37,8 @@ fn text(report: &VerifyReport) -> String {
     };
     lines.push(format!(
         "{verdict}: {} messages in {} segments, {} receipt runs, {} conversations, \
-         {} attachments with {} contents in {} volumes; {} bytes read",
+         {} attachments with {} contents in {} volumes, \
+         {} users and {} attributes counted again; {} bytes read",
         count(report.messages),
         count(report.segments),
         count(report.receipt_runs),
@@ -45,6 +46,8 @@ fn text(report: &VerifyReport) -> String {
         count(report.attachments),
         count(report.contents),
         count(report.volumes),
+        count(report.users),
+        count(report.attributes),
         count(report.bytes)
     ));
     lines.join("\n")
@@ -64,6 +67,8 @@ fn value(report: &VerifyReport) -> serde_json::Value {
         "bytes": report.bytes,
         "receipt_runs": report.receipt_runs,
         "conversations": report.conversations,
+        "users": report.users,
+        "attributes": report.attributes,
         "attachments": report.attachments,
         "contents": report.contents,
         "volumes": report.volumes,

@@ -7,8 +7,6 @@ mod lists;
 mod members;
 mod recount;
 mod row;
-#[cfg(test)]
-mod tests;
 
 use tidestore_disk::Millis;
 use tidestore_kv::{Rows, decode_row};
