@@ -41,6 +41,8 @@ fn machine() -> Machine {
     machine.options.limits = Limits::default()
         .with(Limit::AppUserAttributes, BYTES_MAX as u64)
         .with(Limit::AppRoomAttributes, BYTES_MAX as u64);
+    // So that nearly every deletion takes several records, and a crash comes between them.
+    machine.options.deletion_rows = 2;
     machine
 }
 

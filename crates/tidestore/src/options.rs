@@ -64,6 +64,9 @@ pub struct Options {
     /// Limits that are the same on every plan, where they shall differ from the contract's. Caps of a plan are not among
     /// them: those are the app's [`Terms`](tidestore_plan::Terms).
     pub limits: Limits,
+    /// How many rows one record of a deletion of a user, group or chatroom may touch, about, 1 to 65,536. More go in
+    /// several records, between which others have their turn. Default 4,096.
+    pub deletion_rows: usize,
     /// How often expiry runs in the background. Default 60 s.
     pub expiry_interval: Duration,
     /// The wall clock may drift this far from the monotonic clock before expiry pauses. Default 1 hour.
@@ -95,6 +98,7 @@ impl Default for Options {
             attachment_retention: Duration::from_secs(Limit::AttachmentRetention.max()),
             attachment_grace: Duration::from_hours(24),
             limits: Limits::default(),
+            deletion_rows: 4_096,
             expiry_interval: Duration::from_mins(1),
             clock_drift_max: Duration::from_hours(1),
             clock_gap_max: Duration::from_hours(48),
@@ -122,6 +126,7 @@ impl Options {
             ("log_file_bytes", self.log_file_bytes, 4 << 10, 1 << 30),
             ("queue_depth", self.queue_depth as u64, 1, 1 << 20),
             ("open_files", self.open_files as u64, 1, 1 << 20),
+            ("deletion_rows", self.deletion_rows as u64, 1, 1 << 16),
             (
                 "shared_attachment_bytes",
                 self.shared_attachment_bytes as u64,

@@ -3,7 +3,7 @@
 //! The first step marks the row and notes in `GOING` that it goes: from then on nobody finds it, and its id is not given
 //! anew. Steps may be repeated from any state; who opens the store goes on with those that the note names.
 
-use tidestore_kv::{Rows, decode_row, page_of, row};
+use tidestore_kv::{Rows, decode_row, each_row, page_of, row};
 use tidestore_plan::{AppId, ResourceId, UserId};
 
 use crate::ChannelKind;
@@ -11,7 +11,7 @@ use crate::channels::lists::lists_prefix;
 use crate::channels::members::members_prefix;
 use crate::channels::{ChannelRow, MemberRow, Role, parse_id};
 use crate::directory::{Editor, Effect};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::tables::{
     CHANNEL_LISTS, CHANNELS, CHANNELS_BY_AGE, GOING, Key, MEMBERS, MEMBERSHIPS, name_behind,
 };
@@ -26,24 +26,28 @@ pub fn going_channels(
     rows: &(impl Rows + ?Sized),
     limit: usize,
 ) -> Result<Vec<(AppId, ChannelKind, ResourceId)>> {
-    let page = page_of(rows, GOING, b"", None, false, limit)?;
-    let mut going = Vec::new();
-    for (key, _) in page {
-        let Some((app, rest)) = key.split_first_chunk::<4>() else {
-            continue;
-        };
-        let kind = [ChannelKind::Group, ChannelKind::Room];
-        let kind = kind
-            .into_iter()
-            .find(|kind| rest.first() == Some(&kind.byte()));
-        let name = rest
-            .get(1..)
-            .and_then(|name| std::str::from_utf8(name).ok());
-        if let (Some(kind), Some(name)) = (kind, name) {
-            going.push((AppId(u32::from_be_bytes(*app)), kind, parse_id(name)?));
+    let mut all = Vec::new();
+    for (key, _) in page_of(rows, GOING, b"", None, false, limit)? {
+        if let Some((app, rest)) = key.split_first_chunk::<4>()
+            && let Some((kind, id)) = going(rest)?
+        {
+            all.push((AppId(u32::from_be_bytes(*app)), kind, id));
         }
     }
-    Ok(going)
+    Ok(all)
+}
+
+/// What a key of `GOING` names behind its app.
+fn going(key: &[u8]) -> Result<Option<(ChannelKind, ResourceId)>> {
+    let kinds = [ChannelKind::Group, ChannelKind::Room];
+    let kind = kinds
+        .into_iter()
+        .find(|kind| key.first() == Some(&kind.byte()));
+    let name = key.get(1..).and_then(|name| std::str::from_utf8(name).ok());
+    match (kind, name) {
+        (Some(kind), Some(name)) => Ok(Some((kind, parse_id(name)?))),
+        _ => Ok(None),
+    }
 }
 
 impl Editor<'_, '_> {
@@ -162,6 +166,27 @@ impl Editor<'_, '_> {
                 if !self.abandon(kind, &parse_id(&id)?, user, budget)? {
                     return Ok(false);
                 }
+            }
+        }
+        self.finish_owned(user, budget)
+    }
+
+    /// Goes on with what the user owned and what is being deleted with him: it may have lost him as a member before its last.
+    fn finish_owned(&mut self, user: &UserId, budget: &mut usize) -> Result<bool> {
+        let prefix = Key::of(self.scope.app);
+        let mut owned = Vec::new();
+        each_row(&*self.rows, GOING, prefix.bytes(), |key, _| {
+            if let Some((kind, id)) = going(key.get(4..).unwrap_or_default())? {
+                let channel = self.directory().any_channel_row(kind, &id)?;
+                if channel.is_some_and(|channel| channel.owner == user.as_str()) {
+                    owned.push((kind, id));
+                }
+            }
+            Ok::<_, Error>(true)
+        })?;
+        for (kind, id) in owned {
+            if *budget == 0 || !self.delete_channel_within(kind, &id, budget)? {
+                return Ok(false);
             }
         }
         Ok(true)

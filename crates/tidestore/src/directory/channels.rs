@@ -181,12 +181,12 @@ impl Channels<'_> {
     ///
     /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if there is none.
     pub async fn delete(&self, id: &ResourceId) -> Result<()> {
-        let kind = self.kind;
+        let (kind, budget) = (self.kind, self.app.store().inner.options.deletion_rows);
         loop {
             let id = id.clone();
             let done = self
                 .app
-                .edit_directory(move |editor| editor.delete_channel_step(kind, &id, ROWS))
+                .edit_directory(move |editor| editor.delete_channel_step(kind, &id, budget))
                 .await?;
             if done {
                 return self.app.take_back_pins().await;
@@ -194,6 +194,3 @@ impl Channels<'_> {
         }
     }
 }
-
-/// Rows that one record of a deletion may touch.
-const ROWS: usize = 16_384;

@@ -35,9 +35,6 @@ impl Account {
     }
 }
 
-/// Rows that one record of a deletion may touch: so many that nearly every user goes in one, so few that nobody waits.
-pub(crate) const DELETION_ROWS: usize = 4_096;
-
 impl App {
     /// The app's users.
     pub fn users(&self) -> Users<'_> {
@@ -258,11 +255,12 @@ impl Users<'_> {
     ///
     /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if there is none.
     pub async fn delete(&self, user: &UserId) -> Result<User> {
+        let budget = self.0.store().inner.options.deletion_rows;
         loop {
             let id = user.clone();
             let step = self
                 .0
-                .edit_directory(move |editor| editor.delete_user_step(&id, DELETION_ROWS))
+                .edit_directory(move |editor| editor.delete_user_step(&id, budget))
                 .await?;
             if let Deletion::Done(user) = step {
                 self.0.take_back_pins().await?;
