@@ -16,7 +16,7 @@ use tidestore_tests::{Machine, key, run};
 const USERS: u64 = 6;
 const USERS_MAX: usize = 5;
 const CONTACTS_MAX: usize = 2;
-const CHANNELS_MAX: usize = 2;
+const CHANNELS_MAX: usize = 3;
 const MEMBERS_MAX: usize = 3;
 const JOINED_MAX: usize = 2;
 const BYTES_MAX: usize = 40;
@@ -70,7 +70,7 @@ enum Op {
 
 fn op() -> impl Strategy<Value = Op> {
     let (who, other, on) = (0..USERS, 0..USERS, any::<bool>());
-    let place = (0_usize..2, 0_u64..3);
+    let place = (0_usize..2, 0_u64..4);
     let members = proptest::collection::vec(0..USERS, 0..3);
     prop_oneof![
         6 => who.clone().prop_map(Op::Register),

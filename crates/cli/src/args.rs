@@ -7,8 +7,8 @@ use tidestore::plan::{AppKey, AttachmentId, Plan, ResourceId, UserId};
 use tidestore::{Conversation, EngineKind};
 
 use crate::commands::{
-    app, attr, blob, channel, demo, expire, export, history, import, inspect, rebuild, send, usage,
-    user,
+    app, attr, blob, channel, demo, expire, export, history, import, inspect, rebuild, send,
+    thread, usage, user,
 };
 
 const EXIT_CODES: &str = "\
@@ -58,6 +58,9 @@ pub(crate) enum Command {
     /// Create, change and delete chatrooms; their members and lists
     #[command(subcommand)]
     Room(channel::ChannelCommand),
+    /// Create, join, rename and delete threads in groups
+    #[command(subcommand)]
+    Thread(thread::ThreadCommand),
     /// Read and change attributes of users and chatrooms
     #[command(subcommand)]
     Attr(attr::AttrCommand),

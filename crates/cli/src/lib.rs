@@ -58,6 +58,7 @@ async fn dispatch(args: Args, output: Output) -> Result<ExitCode, Failure> {
         Command::Room(room) => {
             commands::channel::run(&place, output, ChannelKind::Room, room).await?;
         }
+        Command::Thread(thread) => commands::thread::run(&place, output, thread).await?,
         Command::Attr(attr) => commands::attr::run(&place, output, attr).await?,
         Command::Send(send) => commands::send::run(&place, output, send).await?,
         Command::Rebuild(rebuild) => commands::rebuild::run(&place, output, &rebuild).await?,

@@ -9,8 +9,8 @@ fn help_names_every_command_and_exit_code() {
     let output = Place::empty().run(&["--help"]);
     let help = String::from_utf8(output.stdout).unwrap();
     for word in [
-        "demo", "app", "user", "group", "room", "attr", "send", "blob", "import", "export",
-        "history", "usage", "expire", "inspect", "rebuild", "verify",
+        "demo", "app", "user", "group", "room", "thread", "attr", "send", "blob", "import",
+        "export", "history", "usage", "expire", "inspect", "rebuild", "verify",
     ] {
         assert!(help.contains(word), "{word}");
     }

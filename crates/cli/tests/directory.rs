@@ -224,3 +224,57 @@ fn a_store_is_made_on_one_engine_and_moved_to_the_other() {
         (3, "not_found".to_owned())
     );
 }
+
+#[test]
+fn threads_and_files_of_a_group_can_be_tried_by_hand() {
+    let place = place("pro");
+    place.json(&["user", "register", KEY, "ann", "bob", "cem"]);
+    place.json(&[
+        "group", "create", KEY, "tea", "--owner", "ann", "--member", "bob",
+    ]);
+    let create = [
+        "thread", "create", KEY, "cake", "--group", "tea", "--about", "7", "--owner", "bob",
+        "--name", "cake?",
+    ];
+    assert_eq!(place.json(&create)["members"], 1);
+    let again = [
+        "thread", "create", KEY, "pie", "--group", "tea", "--about", "7", "--owner", "bob",
+    ];
+    assert_eq!(place.fails(&again), (4, "refused".to_owned()));
+    let done = place.json(&["thread", "join", KEY, "cake", "ann", "cem"]);
+    assert_eq!(done["done"], 1);
+    place.json(&["send", KEY, "thread:cake", "--from", "ann", "yes"]);
+    assert_eq!(
+        place.json(&["thread", "join", KEY, "cake"]),
+        json!(["ann", "bob"])
+    );
+    let listed = place.json(&["thread", "list", KEY, "--joined-by", "ann"]);
+    assert_eq!(listed["items"][0]["id"], "cake");
+
+    let file = place.file("plan.txt", "the plan");
+    let put = place.json(&["blob", "put", KEY, &file]);
+    let id = put["id"].as_str().unwrap();
+    let shared = place.json(&[
+        "group", "file", KEY, "tea", id, "--as", "bob", "--name", "plan",
+    ]);
+    assert_eq!(shared["items"][0]["bytes"], 8);
+    let twice = place.fails(&["group", "file", KEY, "tea", id, "--as", "bob"]);
+    assert_eq!(twice, (2, "argument".to_owned()));
+    let stranger = place.fails(&["group", "file", KEY, "tea", id, "--as", "cem"]);
+    assert_eq!(stranger, (4, "refused".to_owned()));
+    let left = place.json(&["group", "file", KEY, "tea", "--remove", id]);
+    assert_eq!(left["items"], json!([]));
+    assert_eq!(
+        place.json(&["room", "super-admin", KEY, "cem"]),
+        json!(["cem"])
+    );
+    assert_eq!(
+        place.json(&["room", "super-admin", KEY, "cem", "--remove"]),
+        json!([])
+    );
+    place.json(&["thread", "delete", KEY, "cake"]);
+    assert_eq!(
+        place.fails(&["thread", "rename", KEY, "cake", "x"]),
+        (3, "not_found".to_owned())
+    );
+}

@@ -7,8 +7,10 @@
 //! - Retries are safe: by client id, and for imports by content.
 //! - One copy of each message, whatever the size of the group.
 //! - Attachments of up to 10 MB: streamed, stored once, kept as long as something refers to them.
+//! - The directory: users, contacts, groups, chatrooms, threads, with every cap of every plan, exactly.
+//! - Attributes of users and chatrooms, and a ledger of who uses what.
 //!
-//! It is not: a server, a directory of users, or a replicated store. It runs inside one process, on one machine.
+//! It is not: a server, or a replicated store. It runs inside one process, on one machine.
 //!
 //! # Example
 //!
@@ -32,8 +34,20 @@
 //! let older = app.history(&tea, Page::before(Cursor::Id(newest[0].id), 20)).await?;
 //! assert!(older.is_empty());
 //!
+//! // With the directory's word for it: bob is not a member, so he cannot send.
+//! use tidestore::plan::ResourceId;
+//! use tidestore::{Account, NewChannel};
+//! let (ann, bob, tea) = (UserId::parse("ann")?, UserId::parse("bob")?, ResourceId::parse("tea")?);
+//! app.users().register_many(vec![Account::new(ann.clone()), Account::new(bob.clone())]).await?;
+//! app.groups().create(NewChannel::new(tea.clone(), ann)).await?;
+//! let hi = NewMessage::text(Conversation::group(&tea), bob.clone(), "hi");
+//! assert!(app.send(hi.clone()).await.is_err());
+//! app.groups().members(&tea).add(&bob).await?;
+//! app.send(hi).await?;
+//!
 //! store.expire().await?;
-//! assert_eq!(app.usage().await?.messages, 1);
+//! let ledger = app.ledger().await?;
+//! assert_eq!((ledger.messages.messages, ledger.users.used), (2, 2));
 //! store.close().await?;
 //! # Ok(())
 //! # }
@@ -48,6 +62,7 @@
 //! | the same, then [`Store::sync`] | stored | stored | stored |
 //! | [`App::put_attachment`], [`Upload::finish`] | whole and readable | the same | the same; later calls get [`ErrorKind::Poisoned`] |
 //! | [`App::delete_attachment`], [`App::refer_attachment`], [`App::unrefer_attachment`] | done | done | done |
+//! | changes of [`App::users`], [`App::groups`], [`App::user_attributes`] and their like | done | done | done; later ones get [`ErrorKind::Poisoned`] |
 //! | [`Store::create_app`], [`App::change_terms`], [`App::undo`], [`Store::delete_app`] | done | done | done |
 //! | [`Store::expire`] | what expired stays expired | the same | the same |
 //!

@@ -2,12 +2,12 @@
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use tidestore::plan::{AppKey, ResourceId, UserId};
+use tidestore::plan::{AppKey, AttachmentId, ResourceId, UserId};
 use tidestore::{
-    App, Channel, ChannelChange, ChannelKind, Member, MuteFor, NewChannel, Role, Store,
+    App, Channel, ChannelChange, ChannelKind, Member, MuteFor, NewChannel, Role, SharedFile, Store,
 };
 
-use crate::args::{app_key, resource, user};
+use crate::args::{app_key, attachment_id, resource, user};
 use crate::commands::listing::{Listing, each, names, show_list};
 use crate::commands::user::{mute_for, until_text, until_value};
 use crate::error::Failure;
@@ -107,6 +107,35 @@ pub(crate) enum ChannelCommand {
     Allow(Listed),
     /// Put members on the block list, by which they leave, or show it
     Block(Listed),
+    /// Share an attachment with a group, or list what it shares
+    File {
+        #[command(flatten)]
+        one: One,
+        /// The attachment, see `blob put`; without one, the files are shown
+        #[arg(value_parser = attachment_id, requires = "owner")]
+        attachment: Option<AttachmentId>,
+        /// The member who shares it
+        #[arg(long = "as", value_name = "USER", value_parser = user)]
+        owner: Option<UserId>,
+        /// What people call it
+        #[arg(long, default_value = "file", value_name = "TEXT")]
+        name: String,
+        /// End the sharing of this one instead
+        #[arg(long, value_name = "ATTACHMENT", value_parser = attachment_id, conflicts_with = "attachment")]
+        remove: Option<AttachmentId>,
+    },
+    /// Make users super admins of all chatrooms, or list these
+    SuperAdmin {
+        /// The app's key, org#app
+        #[arg(value_parser = app_key)]
+        key: AppKey,
+        /// The users
+        #[arg(value_parser = user)]
+        users: Vec<UserId>,
+        /// Take that back instead
+        #[arg(long)]
+        remove: bool,
+    },
     /// Mute members: seconds, `forever` or `lift`
     Mute {
         #[command(flatten)]
@@ -154,12 +183,13 @@ pub(crate) struct Listed {
 impl ChannelCommand {
     fn key(&self) -> &AppKey {
         match self {
-            Self::List { key, .. } => key,
+            Self::List { key, .. } | Self::SuperAdmin { key, .. } => key,
             Self::Create { one, .. }
             | Self::Change { one, .. }
             | Self::Announcement { one, .. }
             | Self::Transfer { one, .. }
             | Self::MuteAll { one, .. }
+            | Self::File { one, .. }
             | Self::Members { one, .. }
             | Self::Show(one)
             | Self::Delete(one)
@@ -260,8 +290,68 @@ async fn perform(
             channels.mute_all(&one.id, !lift).await?;
             show(output, &channels.get(&one.id).await?)
         }
+        ChannelCommand::SuperAdmin { users, remove, .. } => {
+            for user in &users {
+                channels.set_super_admin(user, !remove).await?;
+            }
+            show_names(output, &channels.super_admins(None, 10_000).await?.items)
+        }
+        file @ ChannelCommand::File { .. } => files(&app, output, kind, file).await,
         other => members(&app, output, kind, other).await,
     }
+}
+
+async fn files(
+    app: &App,
+    output: Output,
+    kind: ChannelKind,
+    command: ChannelCommand,
+) -> Result<(), Failure> {
+    let ChannelCommand::File {
+        one,
+        attachment,
+        owner,
+        name,
+        remove,
+    } = command
+    else {
+        return Ok(());
+    };
+    if kind == ChannelKind::Room {
+        return Err(Failure::Argument("only groups share files".to_owned()));
+    }
+    let files = app.shared_files(&one.id);
+    if let Some(attachment) = remove {
+        files.unshare(attachment).await?;
+    } else if let (Some(attachment), Some(owner)) = (attachment, owner) {
+        files.share(&owner, attachment, &name).await?;
+    }
+    let page = files.list(None, 10_000).await?;
+    show_list(output, &page, file_table, file_value)
+}
+
+fn file_table(files: &[SharedFile]) -> String {
+    let mut table = table(["attachment", "name", "bytes", "shared by", "since"]);
+    for file in files {
+        table.add_row([
+            file.attachment.to_string().into(),
+            plain(&file.name).into(),
+            right(file.size),
+            file.owner.to_string().into(),
+            times::show(file.created).into(),
+        ]);
+    }
+    table.to_string()
+}
+
+fn file_value(file: &SharedFile) -> Value {
+    json!({
+        "attachment": file.attachment.to_string(),
+        "name": file.name,
+        "bytes": file.size,
+        "owner": file.owner.as_str(),
+        "created": file.created,
+    })
 }
 
 async fn members(

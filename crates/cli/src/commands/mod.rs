@@ -13,6 +13,7 @@ pub(crate) mod inspect;
 pub(crate) mod listing;
 pub(crate) mod rebuild;
 pub(crate) mod send;
+pub(crate) mod thread;
 pub(crate) mod usage;
 pub(crate) mod user;
 pub(crate) mod verify;

@@ -1,11 +1,11 @@
 //! Shared files of a group: attachments that live as long as they are shared.
 
-use tidestore_blobs::Reference;
+use tidestore_blobs::{NewAttachment, Reference};
 use tidestore_directory::{Page, SharedFile};
 use tidestore_plan::{AttachmentId, ResourceId, UserId};
 
 use crate::app::App;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The shared files of one group.
 #[derive(Clone, Debug)]
@@ -83,6 +83,11 @@ impl SharedFiles<'_> {
         attachment: AttachmentId,
         name: &str,
     ) -> Result<SharedFile> {
+        let (chars, max) = (name.chars().count(), NewAttachment::NAME_CHARS_MAX);
+        if chars > max {
+            let text = format!("the name is {chars} characters long; at most {max} are allowed");
+            return Err(Error::new(ErrorKind::Argument, text));
+        }
         let found = self.app.attachment(attachment).await?;
         let file = SharedFile {
             attachment,
