@@ -2,14 +2,12 @@
 //!
 //! The test starts itself as the process to be killed, on the real disk.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use tidestore::plan::{AttachmentId, Plan, Terms};
 use tidestore::{App, NewAttachment, Options, Store};
+use tidestore_tests::killed::{self, say};
 use tidestore_tests::{key, text, user};
 
 const CHILD: &str = "TIDESTORE_TEST_ATTACHMENTS_DIR";
@@ -79,49 +77,20 @@ async fn work(dir: &Path, round: u64) {
     }
 }
 
-/// One write, so that a kill cuts at most the last line.
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    out.write_all(format!("{line}\n").as_bytes()).unwrap();
-    out.flush().unwrap();
-}
-
 /// What the process said before it was killed.
 fn run_and_kill(dir: &Path, round: u64) -> Vec<(String, u64, AttachmentId)> {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "killed_again_and_again", "--nocapture"])
-        .env(CHILD, format!("{round}:{}", dir.display()))
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let out = BufReader::new(child.stdout.take().unwrap());
-    let (lines, heard) = mpsc::channel();
-    let reader = std::thread::spawn(move || {
-        for line in out.lines().map_while(Result::ok) {
-            if lines.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    // It has begun when it says the first thing; then it lives for a moment that differs from round to round.
-    let mut said = vec![heard.recv_timeout(Duration::from_mins(1)).unwrap()];
-    let (_keep, never) = mpsc::channel::<()>();
-    assert!(
-        never
-            .recv_timeout(Duration::from_millis(40 + round * 7_919 % 300))
-            .is_err()
-    );
-    child.kill().unwrap();
-    child.wait().unwrap();
-    reader.join().unwrap();
-    said.extend(heard.try_iter());
-    let parse = |line: &String| {
+    let task = format!("{round}:{}", dir.display());
+    let parse = |line: &str| {
         let mut words = line.split(' ');
         let what = words.next()?.to_owned();
         let number = words.next()?.parse().ok()?;
         Some((what, number, AttachmentId::parse(words.next()?).ok()?))
     };
-    said.iter().filter_map(parse).collect()
+    let moment = Duration::from_millis(40 + round * 7_919 % 300);
+    let is_word = |line: &str| parse(line).is_some();
+    let test = "killed_again_and_again";
+    let said = killed::run_and_kill(test, CHILD, &task, is_word, moment);
+    said.iter().filter_map(|line| parse(line)).collect()
 }
 
 #[test]

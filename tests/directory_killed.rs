@@ -3,14 +3,12 @@
 //! The test starts itself as the process to be killed, on the real disk.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use tidestore::plan::{Caps, Plan, ResourceId, Terms};
 use tidestore::{Account, App, EngineKind, NewChannel, Options, Store};
+use tidestore_tests::killed::{self, say};
 use tidestore_tests::{key, user};
 
 const CHILD: &str = "TIDESTORE_TEST_DIRECTORY_DIR";
@@ -90,47 +88,19 @@ async fn work(dir: &Path, engine: EngineKind, round: u64) {
     }
 }
 
-/// One write, so that a kill cuts at most the last line.
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    out.write_all(format!("{line}\n").as_bytes()).unwrap();
-    out.flush().unwrap();
-}
-
 /// What the process said before it was killed.
 fn run_and_kill(dir: &Path, test: &str, round: u64) -> Vec<(String, String)> {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(CHILD, format!("{round}:{}", dir.display()))
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let out = BufReader::new(child.stdout.take().unwrap());
-    let (lines, heard) = mpsc::channel();
-    let reader = std::thread::spawn(move || {
-        out.lines()
-            .map_while(Result::ok)
-            .for_each(|line| drop(lines.send(line)));
-    });
-    // It has begun when it says the first thing; then it lives for a moment that differs from round to round.
-    let mut said = vec![heard.recv_timeout(Duration::from_mins(1)).unwrap()];
-    while !said.last().unwrap().contains(' ') {
-        said.push(heard.recv_timeout(Duration::from_mins(1)).unwrap());
-    }
-    let (_keep, never) = mpsc::channel::<()>();
-    let moment = Duration::from_millis(60 + round * 7_919 % 300);
-    assert!(never.recv_timeout(moment).is_err());
-    child.kill().unwrap();
-    child.wait().unwrap();
-    reader.join().unwrap();
-    said.extend(heard.try_iter());
-    let parse = |line: &String| {
+    let task = format!("{round}:{}", dir.display());
+    let parse = |line: &str| {
         let (what, name) = line.split_once(' ')?;
         ["made", "deleting", "deleted"]
             .contains(&what)
             .then(|| (what.to_owned(), name.to_owned()))
     };
-    said.iter().filter_map(parse).collect()
+    let moment = Duration::from_millis(60 + round * 7_919 % 300);
+    let is_word = |line: &str| parse(line).is_some();
+    let said = killed::run_and_kill(test, CHILD, &task, is_word, moment);
+    said.iter().filter_map(|line| parse(line)).collect()
 }
 
 fn killed_again_and_again(engine: EngineKind, test: &str) {

@@ -1,5 +1,7 @@
 //! What the tests of the whole store share: a simulated machine to run it on, and short ways to say things.
 
+pub mod killed;
+
 use std::future::Future;
 use std::time::Duration;
 

@@ -45,8 +45,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Page<UserId>> {
-        let page = self.listed(kind, id, Listing::Admins, cursor, limit, |_: &Millis| true)?;
-        page.try_map(|(user, _)| Ok(user))
+        self.names(kind, id, Listing::Admins, cursor, limit)
     }
 
     /// A page of members who are muted at a time, by id, and until when.
@@ -84,8 +83,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Page<UserId>> {
-        let page = self.listed(kind, id, Listing::Blocked, cursor, limit, |_: &Millis| true)?;
-        page.try_map(|(user, _)| Ok(user))
+        self.names(kind, id, Listing::Blocked, cursor, limit)
     }
 
     /// A page of the allow list, by id.
@@ -100,7 +98,19 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Page<UserId>> {
-        let page = self.listed(kind, id, Listing::Allowed, cursor, limit, |_: &Millis| true)?;
+        self.names(kind, id, Listing::Allowed, cursor, limit)
+    }
+
+    /// A page of a list on which nothing counts but who is on it.
+    fn names(
+        &self,
+        kind: ChannelKind,
+        id: &ResourceId,
+        listing: Listing,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<UserId>> {
+        let page = self.listed(kind, id, listing, cursor, limit, |_: &Millis| true)?;
         page.try_map(|(user, _)| Ok(user))
     }
 
