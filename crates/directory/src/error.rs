@@ -46,8 +46,6 @@ pub enum ErrorKind {
     IsOwner(UserId),
     /// The user is no admin of it.
     NotAdmin(UserId),
-    /// The user is on its block list.
-    Blocked(UserId),
     /// The user is not on the list that he is to be taken off.
     NotListed(UserId),
     /// The receiver has blocked the sender.
@@ -112,7 +110,6 @@ impl fmt::Display for Error {
             Kind::NotMember(user) => write!(f, "{user} is not a member"),
             Kind::IsOwner(user) => write!(f, "{user} is the owner; transfer the ownership first"),
             Kind::NotAdmin(user) => write!(f, "{user} is not an admin"),
-            Kind::Blocked(user) => write!(f, "{user} is on the block list; take it off first"),
             Kind::NotListed(user) => write!(f, "{user} is not on the list"),
             Kind::BlockedByReceiver(user) => write!(f, "{user} has blocked the sender"),
             Kind::Muted(Some(until)) => write!(f, "the sender is muted until {until}"),

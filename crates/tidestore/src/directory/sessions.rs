@@ -54,15 +54,24 @@ impl Connections<'_> {
     /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if the user is unknown or banned, or has 32 devices connected;
     /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if the plan allows no more users online.
     pub async fn connect(&self, user: &UserId, device: &str, ttl: Duration) -> Result<()> {
-        let id = user.clone();
-        self.app
-            .look_up(move |directory| directory.check_sender(&id))
-            .await?;
+        self.check(user).await?;
         let caps = *self.app.info()?.terms.caps();
         let now = self.app.now();
-        Ok(self
-            .sessions
-            .connect(user, device, &caps, now, millis(ttl))?)
+        self.sessions
+            .connect(user, device, &caps, now, millis(ttl))?;
+        // A ban ends all leases there are. One that came between the two would leave this.
+        let still = self.check(user).await;
+        if still.is_err() {
+            self.sessions.disconnect(user, device);
+        }
+        still
+    }
+
+    async fn check(&self, user: &UserId) -> Result<()> {
+        let user = user.clone();
+        self.app
+            .look_up(move |directory| directory.check_sender(&user))
+            .await
     }
 
     /// Sets what a connected device shows of its user, such as `1`, and a note of at most 1,024 bytes. A device that is
