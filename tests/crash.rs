@@ -90,6 +90,7 @@ fn acknowledge(
         ext: bytes::Bytes::new(),
         client_id: "".into(),
         attachments: Vec::new(),
+        revision: tidestore::Revision::Original,
     };
     told.acknowledged.push((to.into(), message));
 }

@@ -378,6 +378,8 @@ impl World {
             message,
             time,
             occurrence: 0,
+            is_pending: false,
+            is_read: false,
         };
         let receipt = self.app(app).import(vec![import]).await.pop().unwrap();
         let floor = self.apps[app].floor_at(self.now);
@@ -597,6 +599,7 @@ fn stored(id: MessageId, seq: Seq, from: &str, body: &str, client_id: CompactStr
         ext: bytes::Bytes::new(),
         client_id,
         attachments: Vec::new(),
+        revision: tidestore::Revision::Original,
     }
 }
 

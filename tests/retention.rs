@@ -432,6 +432,8 @@ fn attachments_are_part_of_what_makes_an_import_the_same() {
             },
             time: START - DAY,
             occurrence: 0,
+            is_pending: false,
+            is_read: false,
         };
         let batch = || [&[][..], &[1], &[2], &[1, 2], &[2, 1]].map(import).to_vec();
         let first = app.import(batch()).await;

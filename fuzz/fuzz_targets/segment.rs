@@ -53,6 +53,7 @@ fn damaged_file(at: u64, bytes: &[u8]) {
             ext: Bytes::new(),
             client_id: "".into(),
             attachments: (0..n % 3).map(|n| AttachmentId::from_bits(n.into())).collect(),
+            revision: tidestore_messages::Revision::Original,
         };
         writer.push(AppId(1), &conversation, &message).expect("rows in order");
     }

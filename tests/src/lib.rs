@@ -133,6 +133,8 @@ pub fn old(to: &str, from: &str, body: impl Into<bytes::Bytes>, time: Millis) ->
         message: text(to, from, body),
         time,
         occurrence: 0,
+        is_pending: false,
+        is_read: false,
     }
 }
 

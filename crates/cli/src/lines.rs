@@ -151,6 +151,7 @@ pub fn parse(line: &[u8]) -> Result<OldLine, LineError> {
         ext,
         client_id,
         attachments,
+        hidden_from: Vec::new(),
     };
     Ok(OldLine {
         message,

@@ -69,6 +69,8 @@ pub struct Editor<'a, 'e> {
 /// What a change means for other parts of the store, which have to follow it in the same record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
+    /// A user has come into a group or chatroom.
+    Joined(ChannelKind, ResourceId, UserId),
     /// A user is no longer in a group or chatroom that goes on.
     Left(ChannelKind, ResourceId, UserId),
     /// A group or chatroom is gone, with all that was in it.

@@ -178,6 +178,16 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         self.threads_in(list, cursor, limit, in_group)
     }
 
+    /// The ids of all threads that a user is in, without looking at them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Tables`] if they cannot be read.
+    pub fn thread_ids(&self, user: &UserId) -> Result<Vec<ResourceId>> {
+        let prefix = Key::of(self.app).names(user.as_str());
+        crate::channels::ids_in(self.rows, THREADSHIPS, prefix.bytes())
+    }
+
     fn threads_in(
         &self,
         list: List<'_>,

@@ -63,6 +63,12 @@ impl Batch {
         self.ops.is_empty()
     }
 
+    /// Keys and values that it puts into a table, in order.
+    pub fn puts(&self, table: Table) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let ops = self.ops.iter().filter(move |op| op.table == table);
+        ops.filter_map(|op| Some((op.key.as_slice(), op.value.as_deref()?)))
+    }
+
     /// The changes in order, once every key and value is known to be within its limit.
     pub(crate) fn into_checked_ops(self) -> Result<Vec<Op>> {
         for op in &self.ops {

@@ -149,6 +149,11 @@ impl<'a> Overlay<'a> {
         Ok(())
     }
 
+    /// Sets a row whose value is bytes as they are.
+    pub fn put_bytes(&mut self, table: Table, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        self.set((table, key.into()), Some(value.into()));
+    }
+
     /// Removes a row; one that is not there is fine.
     pub fn delete(&mut self, table: Table, key: impl Into<Vec<u8>>) {
         self.set((table, key.into()), None);

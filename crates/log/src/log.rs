@@ -354,6 +354,23 @@ impl Log for FileLog {
         Ok(())
     }
 
+    fn roll(&mut self) -> Result<()> {
+        self.check_poison()?;
+        self.start_over()
+    }
+
+    fn drop_spares(&mut self) -> Result<()> {
+        while let Some(spare) = self.spares.last() {
+            match self.disk.remove_file(spare) {
+                Err(error) if error.kind() != tidestore_disk::ErrorKind::NotFound => {
+                    return Err(error.into());
+                }
+                _ => drop(self.spares.pop()),
+            }
+        }
+        Ok(())
+    }
+
     fn bytes_on_disk(&self) -> u64 {
         let files = self.sealed.iter().chain(&self.active).map(|file| file.len);
         files.sum::<u64>() + self.spares.len() as u64 * self.options.file_bytes

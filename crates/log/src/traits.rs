@@ -60,6 +60,21 @@ pub trait Log: Debug + Send {
     /// it is not known whether what was freed stays so after a crash: reopen.
     fn trim(&mut self, before: Position) -> Result<()>;
 
+    /// Begins a new file, so that a [`trim`](Self::trim) can let go of all that was appended before. Does nothing if
+    /// nothing was.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append) and [`sync`](Self::sync).
+    fn roll(&mut self) -> Result<()>;
+
+    /// Removes the files that are kept to be used again: they still hold what was trimmed.
+    ///
+    /// # Errors
+    ///
+    /// What the disk reports; what was not removed is removed by the next call.
+    fn drop_spares(&mut self) -> Result<()>;
+
     /// Bytes of disk that the log takes up.
     fn bytes_on_disk(&self) -> u64;
 }

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tidestore_disk::{Disk, Millis};
 
 use crate::days::SegmentDays;
 use crate::error::Result;
 use crate::layout::{Apps, bucket_dir, bucket_of, segment_file_name};
 use crate::memtable::{Memtable, Run};
+use crate::redact::Redacted;
 use crate::segment::{
     Bucket, Owner, SegmentHead, SegmentMeta, SegmentOptions, SegmentWriter, StoreId,
 };
@@ -26,6 +27,8 @@ pub(crate) struct SegmentPlace {
     pub(crate) options: SegmentOptions,
     /// Directories whose way from the root is known to be durable.
     pub(crate) prepared: Arc<Mutex<HashSet<PathBuf>>>,
+    /// What may not be written again.
+    pub(crate) redacted: Arc<RwLock<Redacted>>,
 }
 
 impl SegmentPlace {
@@ -186,9 +189,11 @@ fn write_segment(
     let Some(mut writer) = start_segment(place, apps, head)? else {
         return Ok(None);
     };
+    let redacted = place.redacted.read().clone();
     for (app, rows) in parts {
         for (conversation, message) in rows {
-            writer.push(app, conversation, message)?;
+            let rest = redacted.without_content(app, message);
+            writer.push(app, conversation, rest.as_ref().unwrap_or(message))?;
         }
     }
     writer.seal().map(Some)

@@ -13,7 +13,7 @@
 //! use tidestore_disk::{Clock, Disk, FileCache, SimClock, SimDisk};
 //! use tidestore_messages::{
 //!     AppId, Applied, Apps, BlockCache, Conversation, Io, Kind, Manifest, Message, MessageId,
-//!     MessageView, Page, SegmentOptions, Seq, StoreId, ViewParts,
+//!     MessageView, Page, Revision, SegmentOptions, Seq, StoreId, ViewParts,
 //! };
 //!
 //! /// One app that keeps messages for seven days.
@@ -42,6 +42,7 @@
 //!         disk,
 //!         clock,
 //!         apps: Arc::new(OneApp),
+//!         redacted: Arc::default(),
 //!         store: StoreId([7; 16]),
 //!         shard: 0,
 //!         options: SegmentOptions::default(),
@@ -58,6 +59,7 @@
 //!     ext: "".into(),
 //!     client_id: "".into(),
 //!     attachments: Vec::new(),
+//!     revision: Revision::Original,
 //! };
 //! let row = Applied { app, conversation: conversation.clone(), message, receipt: None };
 //! view.insert([row]);
@@ -85,6 +87,7 @@ mod merge;
 mod page;
 mod read;
 mod receipts;
+mod redact;
 mod segment;
 mod types;
 mod verify;
@@ -99,11 +102,14 @@ pub use merge::{MergeJob, MergeTime, Merged};
 pub use page::{Cursor, Direction, Page};
 pub use read::Count;
 pub use receipts::{Receipt, ReceiptKey, ReceiptRunMeta};
+pub use redact::Redacted;
 pub use segment::{
     AppShare, Block, BlockCache, Bounds, Bucket, Io, Lookup, Owner, Run, Segment, SegmentHead,
     SegmentMeta, SegmentOptions, SegmentReport, SegmentScan, SegmentWriter, StoreId, inspect,
 };
-pub use types::{AppId, Conversation, ConversationError, Kind, Message, MessageId, Parties, Seq};
+pub use types::{
+    AppId, Conversation, ConversationError, Kind, Message, MessageId, Parties, Revision, Seq,
+};
 pub use verify::ViewReport;
 pub use version::Frozen;
 pub use view::{Expirable, Flushed, Manifest, MessageView, Removed, ViewParts};

@@ -15,7 +15,8 @@ use crate::days::SegmentDays;
 use crate::error::Result;
 use crate::flush::{Generations, SegmentPlace, start_segment};
 use crate::layout::Apps;
-use crate::segment::{Bucket, Owner, SegmentHead, SegmentMeta, SegmentScan};
+use crate::redact::Redacted;
+use crate::segment::{AppShare, Bucket, Io, Lookup, Owner, SegmentHead, SegmentMeta, SegmentScan};
 use crate::types::{AppId, Conversation, Message};
 use crate::version::{Installed, Version};
 
@@ -93,6 +94,42 @@ pub(crate) fn plan(version: &Version, apps: &dyn Apps, time: MergeTime) -> Vec<M
         .into_iter()
         .filter_map(|((bucket, ..), group)| choose(group, apps, bucket, time))
         .collect()
+}
+
+/// Finds the segments that hold what is redacted.
+pub(crate) fn plan_redactions(version: &Version, redacted: &Redacted) -> Result<Vec<MergeJob>> {
+    let mut jobs = Vec::new();
+    for installed in version.segments.sorted() {
+        if holds(&installed, redacted)? {
+            let inputs = vec![installed];
+            jobs.push(MergeJob { inputs });
+        }
+    }
+    Ok(jobs)
+}
+
+fn holds(installed: &Installed, redacted: &Redacted) -> Result<bool> {
+    for (app, id) in &redacted.messages {
+        let reaches = |share: &AppShare| share.min_id <= *id && share.max_id >= *id;
+        if !installed.meta.share(*app).is_some_and(reaches) {
+            continue;
+        }
+        let found = installed.segment.find(*app, *id, Io::Allowed)?;
+        if matches!(found, Lookup::Ready(Some((.., message))) if message.has_content()) {
+            return Ok(true);
+        }
+    }
+    let of_sender = |app: AppId| redacted.senders.keys().any(|(erased, _)| *erased == app);
+    if !installed.meta.apps.iter().any(|share| of_sender(share.app)) {
+        return Ok(false);
+    }
+    for row in installed.segment.scan()? {
+        let (app, _, message) = row?;
+        if redacted.is_erased(app, &message) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn choose(
@@ -173,6 +210,7 @@ pub(crate) fn write(
     let mut rows = Union::open(&job.inputs)?;
     let mut keep = Keep::new(apps);
     let mut writer = None;
+    let redacted = place.redacted.read().clone();
     while let Some((app, conversation, message)) = rows.next_row()? {
         if !keep.admits(app, &message) {
             continue;
@@ -183,7 +221,8 @@ pub(crate) fn write(
         let Some(writer) = &mut writer else {
             return Ok(merged(None));
         };
-        writer.push(app, &conversation, &message)?;
+        let rest = redacted.without_content(app, &message);
+        writer.push(app, &conversation, rest.as_ref().unwrap_or(&message))?;
     }
     Ok(merged(
         writer

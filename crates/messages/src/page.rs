@@ -80,6 +80,45 @@ impl Page {
         self.limit
     }
 
+    /// Where it begins; `None` at one end of the conversation.
+    pub const fn cursor(&self) -> Option<Cursor> {
+        self.cursor
+    }
+
+    /// Whether it runs from the newest to the oldest.
+    pub const fn is_towards_past(&self) -> bool {
+        matches!(self.direction, Direction::Before)
+    }
+
+    /// Whether it runs in the order of numbers, not of ids.
+    pub const fn is_by_seq(&self) -> bool {
+        matches!(self.cursor, Some(Cursor::Seq(_)))
+    }
+
+    /// The same page of another length.
+    #[must_use]
+    pub const fn with_limit(self, limit: usize) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// The same page from another place on.
+    #[must_use]
+    pub const fn behind(self, cursor: Cursor) -> Self {
+        Self {
+            cursor: Some(cursor),
+            ..self
+        }
+    }
+
+    /// The place of a message in the order of the page.
+    pub const fn at(&self, message: &Message) -> Cursor {
+        if self.is_by_seq() {
+            Cursor::Seq(message.seq)
+        } else {
+            Cursor::Id(message.id)
+        }
+    }
+
     /// Turns the page and the retention floor into a range of keys.
     pub(crate) fn span(&self, floor: Millis) -> Span {
         let floor = MessageId::first_at(floor).0;

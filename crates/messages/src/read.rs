@@ -167,6 +167,33 @@ impl MessageView {
         })
     }
 
+    /// Counts the messages of an app that somebody sent, expired ones that are still there included. Reads all of them.
+    ///
+    /// # Errors
+    ///
+    /// As [`page`](Self::page).
+    pub fn count_sender(&self, app: AppId, sender: &str) -> Result<u64> {
+        self.on_version(|version| {
+            let mut count = 0;
+            for memtable in version.memtables() {
+                count += memtable.with_runs(|runs| {
+                    let rows = runs
+                        .iter()
+                        .filter(|run| run.app == app)
+                        .flat_map(|run| &run.rows);
+                    rows.filter(|message| message.sender == sender).count() as u64
+                });
+            }
+            for installed in version.segments.of_app(app) {
+                for row in installed.segment.scan()? {
+                    let (of, _, message) = row?;
+                    count += u64::from(of == app && message.sender == sender);
+                }
+            }
+            Ok(count)
+        })
+    }
+
     /// Counts an app's messages at or above the floor by day. Exact.
     ///
     /// `known` tells what was noted of a segment when it was written. One of which nothing was noted is read to its end

@@ -94,12 +94,21 @@ impl fmt::Display for Seq {
 }
 
 /// Where messages are exchanged. Held in its canonical text: `direct:a,b` (sorted), `group:ID`, `room:ID`, `thread:ID`.
+///
+/// Beside each stands its *aside*, where that goes which devices must get but nobody reads as history: command messages
+/// and notices of changes. It has numbers of its own, so those of the conversation count only what is read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Conversation(CompactString);
 
+/// What the text of an aside begins with.
+const ASIDE: &str = "aside:";
+
 impl Conversation {
-    /// Longest canonical text: `direct:` and two ids of 64 characters with a comma.
-    pub const TEXT_MAX: usize = 7 + 64 + 1 + 64;
+    /// Longest canonical text: `aside:direct:` and two ids of 64 characters with a comma.
+    pub const TEXT_MAX: usize = 6 + 7 + 64 + 1 + 64;
+
+    /// A text that sorts behind those of all asides, and before those of all conversations.
+    pub const BEHIND_ASIDES: &str = "aside;";
 
     /// The conversation of two users, in either order.
     pub fn direct(a: &UserId, b: &UserId) -> Self {
@@ -150,11 +159,43 @@ impl Conversation {
         &self.0
     }
 
+    /// The aside of a conversation; that of an aside is itself.
+    #[must_use]
+    pub fn aside(&self) -> Self {
+        if self.is_aside() {
+            return self.clone();
+        }
+        Self(format_compact!("{ASIDE}{}", self.0))
+    }
+
+    /// Whether this is the aside of a conversation.
+    pub fn is_aside(&self) -> bool {
+        self.0.starts_with(ASIDE)
+    }
+
+    /// The text of the conversation that this is, or is the aside of.
+    pub fn main_str(&self) -> &str {
+        self.0.strip_prefix(ASIDE).unwrap_or(&self.0)
+    }
+
+    /// The conversation that this is the aside of, or itself.
+    #[must_use]
+    pub fn main(&self) -> Self {
+        Self(CompactString::from(self.main_str()))
+    }
+
+    /// The two users of a direct conversation, or of its aside, as their ids are written.
+    pub fn pair(&self) -> Option<(&str, &str)> {
+        self.main_str()
+            .strip_prefix("direct:")
+            .and_then(|pair| pair.split_once(','))
+    }
+
     /// Whether a user may be a sender here, as far as the name tells: one of the two of a direct conversation, anyone
     /// elsewhere.
     pub fn admits(&self, sender: &UserId) -> bool {
         match self
-            .0
+            .main_str()
             .strip_prefix("direct:")
             .and_then(|pair| pair.split_once(','))
         {
@@ -163,9 +204,9 @@ impl Conversation {
         }
     }
 
-    /// Who or what is meant by it.
+    /// Who or what is meant by it, or by what it is the aside of.
     pub fn parties(&self) -> Option<Parties> {
-        let (kind, rest) = self.0.split_once(':')?;
+        let (kind, rest) = self.main_str().split_once(':')?;
         let resource = || ResourceId::parse(rest).ok();
         match kind {
             "direct" => {
@@ -187,7 +228,7 @@ impl Conversation {
     pub fn from_stored(text: &str) -> Option<Self> {
         let known = ["direct:", "group:", "room:", "thread:"]
             .iter()
-            .any(|kind| text.starts_with(kind));
+            .any(|kind| text.strip_prefix(ASIDE).unwrap_or(text).starts_with(kind));
         (known && text.len() <= Self::TEXT_MAX).then(|| Self(CompactString::from(text)))
     }
 }
@@ -269,11 +310,13 @@ pub enum Kind {
     Command = 6,
     /// `custom`
     Custom = 7,
+    /// `notice`: says that an earlier message was recalled, edited, reacted to or pinned. Only the store writes it.
+    Notice = 8,
 }
 
 impl Kind {
     /// Every kind, in the order of its stored number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Text,
         Self::Image,
         Self::Audio,
@@ -282,6 +325,7 @@ impl Kind {
         Self::Location,
         Self::Command,
         Self::Custom,
+        Self::Notice,
     ];
 
     /// The service's word for it.
@@ -295,6 +339,7 @@ impl Kind {
             Self::Location => "loc",
             Self::Command => "cmd",
             Self::Custom => "custom",
+            Self::Notice => "notice",
         }
     }
 
@@ -328,6 +373,30 @@ pub struct Message {
     pub client_id: CompactString,
     /// The attachments it refers to, in the sender's order; usually none or one.
     pub attachments: Vec<AttachmentId>,
+    /// What became of it since. Not stored with it: a reader of segments always finds it original.
+    pub revision: Revision,
+}
+
+/// What became of a message after it was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Revision {
+    /// Nothing: it is as it was sent.
+    #[default]
+    Original,
+    /// Body and extension were replaced.
+    Edited {
+        /// How many times, from 1.
+        version: u32,
+        /// When last.
+        at: Millis,
+    },
+    /// It was taken back: body, extension, client id and attachments are empty.
+    Recalled {
+        /// When.
+        at: Millis,
+    },
+    /// Its sender was erased with all that he sent: as recalled, and the sender is empty too.
+    Erased,
 }
 
 impl Message {
@@ -339,6 +408,27 @@ impl Message {
     /// The time of the message.
     pub const fn millis(&self) -> Millis {
         self.id.millis()
+    }
+
+    /// Whether it has body, extension, client id or attachments.
+    pub fn has_content(&self) -> bool {
+        let texts = self.body.len() + self.ext.len() + self.client_id.len();
+        texts + self.attachments.len() > 0
+    }
+
+    /// Leaves nothing of it but its place, kind and sender.
+    pub fn blank(&mut self) {
+        self.body = Bytes::new();
+        self.ext = Bytes::new();
+        self.client_id = CompactString::default();
+        self.attachments = Vec::new();
+    }
+
+    /// Leaves nothing of it but its place and kind.
+    pub fn erase(&mut self) {
+        self.blank();
+        self.sender = CompactString::default();
+        self.revision = Revision::Erased;
     }
 
     /// Bytes of body and extension, as the ledger counts them.

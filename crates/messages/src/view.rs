@@ -17,6 +17,7 @@ use crate::layout::{Apps, receipt_run_path, receipts_dir, segment_path};
 use crate::memtable::{Applied, Memtable};
 use crate::merge::{self, MergeJob, MergeTime, Merged};
 use crate::receipts::{Receipt, ReceiptKey, ReceiptRun, ReceiptRunMeta, RunPlace};
+use crate::redact::Redacted;
 use crate::segment::{BlockCache, Owner, Segment, SegmentMeta, SegmentOptions, StoreId};
 use crate::types::{AppId, MessageId};
 use crate::version::{Frozen, Installed, Segments, Version};
@@ -40,6 +41,8 @@ pub struct ViewParts {
     pub shard: u16,
     /// How segments are written.
     pub options: SegmentOptions,
+    /// What may not be written again.
+    pub redacted: Arc<RwLock<Redacted>>,
 }
 
 /// The files of a shard, as the facade's manifest table names them.
@@ -84,6 +87,7 @@ impl MessageView {
             shard: parts.shard,
             options: parts.options,
             prepared: Arc::default(),
+            redacted: Arc::clone(&parts.redacted),
         };
         let mut receipts: Vec<_> = manifest.receipts;
         receipts.sort_unstable_by_key(|meta| std::cmp::Reverse(meta.generation));
@@ -209,6 +213,16 @@ impl MessageView {
     /// What is worth merging now, oldest bucket first.
     pub fn plan_merges(&self, time: MergeTime) -> Vec<MergeJob> {
         merge::plan(&self.version(), &*self.parts.apps, time)
+    }
+
+    /// Segments that hold a content which may not stay, each to be written anew by itself. Reads the blocks where a
+    /// recalled message lies, and for an erased sender all of the app's.
+    ///
+    /// # Errors
+    ///
+    /// What reading a segment reports.
+    pub fn plan_redactions(&self, redacted: &Redacted) -> Result<Vec<MergeJob>> {
+        merge::plan_redactions(&self.version(), redacted)
     }
 
     /// Writes a merged segment; it takes effect when it is installed.

@@ -254,20 +254,15 @@ impl App {
         let floor = self.floor()?;
         let shard = Arc::clone(self.shard(conversation));
         let id = self.id;
-        match shard
+        let found = shard
             .view
-            .page(id, conversation, page, floor, Io::CachedOnly)?
-        {
-            Lookup::Ready(found) => Ok(found),
-            Lookup::WouldBlock => {
+            .page(id, conversation, page, floor, Io::CachedOnly)?;
+        match found {
+            Lookup::Ready(found) if !shard.may_revise(id) => Ok(found),
+            _ => {
                 let conversation = conversation.clone();
-                blocking(move || {
-                    let found = shard
-                        .view
-                        .page(id, &conversation, page, floor, Io::Allowed)?;
-                    found.ready().ok_or_else(unreadable)
-                })
-                .await
+                self.read(move |reader| reader.page(&conversation, page))
+                    .await
             }
         }
     }
@@ -284,14 +279,8 @@ impl App {
         };
         let (shard, app) = (Arc::clone(shard), self.id);
         match shard.view.find(app, id, floor, Io::CachedOnly)? {
-            Lookup::Ready(found) => Ok(found),
-            Lookup::WouldBlock => {
-                blocking(move || {
-                    let found = shard.view.find(app, id, floor, Io::Allowed)?;
-                    found.ready().ok_or_else(unreadable)
-                })
-                .await
-            }
+            Lookup::Ready(found) if !shard.may_revise(app) => Ok(found),
+            _ => self.read(move |reader| reader.message(id)).await,
         }
     }
 
@@ -315,7 +304,7 @@ impl App {
     }
 
     /// Pages through the app's conversations in the order of their canonical texts, those included whose messages
-    /// have all expired.
+    /// have all expired. Asides are not among them: each stands beside its conversation, see [`Conversation::aside`].
     ///
     /// # Errors
     ///
@@ -328,13 +317,12 @@ impl App {
         self.record()?;
         let (inner, id, after) = (Arc::clone(&self.store.inner), self.id, after.cloned());
         blocking(move || {
+            // Asides come first in the order of texts.
+            let after = after.as_ref().map_or("", Conversation::as_str);
+            let after = after.max(Conversation::BEHIND_ASIDES);
             let mut heads = Vec::new();
             for shard in &inner.shards.list {
-                heads.extend(
-                    shard
-                        .heads
-                        .page(&*shard.engine, id, after.as_ref(), limit)?,
-                );
+                heads.extend(shard.heads.page(&*shard.engine, id, Some(after), limit)?);
             }
             heads.sort_unstable_by(|a, b| a.0.cmp(&b.0));
             heads.truncate(limit);
@@ -448,7 +436,7 @@ impl App {
         .await
     }
 
-    fn record(&self) -> Result<Arc<AppRecord>> {
+    pub(crate) fn record(&self) -> Result<Arc<AppRecord>> {
         self.store
             .inner
             .registry
@@ -532,6 +520,6 @@ fn changed(record: &AppRecord, terms: TermsRecord, now: Millis, grace: Millis) -
     next
 }
 
-fn unreadable() -> Error {
+pub(crate) fn unreadable() -> Error {
     Error::new(ErrorKind::Io, "a page that may read found nothing to read")
 }

@@ -62,6 +62,8 @@ pub(crate) struct Background {
 const TICK: Duration = Duration::from_secs(1);
 /// From so many bytes on, rows of the tables are handed on here, so that no writer has to.
 const WAITING_BYTES: usize = 8 << 20;
+/// How often recalled contents are taken off the disk: it costs a flush.
+const SCRUB: Duration = Duration::from_hours(1);
 /// How often an idle store notes that it is alive.
 const ALIVE: Duration = Duration::from_hours(1);
 
@@ -145,6 +147,7 @@ fn tidy(bell: &Bell, shards: &Shards, every: Duration) {
             .map_or(Duration::ZERO, |shard| shard.monotonic())
     };
     let (mut expire_at, mut alive_at) = (clock() + every, clock() + ALIVE);
+    let mut scrub_at = clock() + SCRUB;
     // What a crash interrupted.
     do_chores(shards);
     while bell.wait(TICK) {
@@ -163,6 +166,14 @@ fn tidy(bell: &Bell, shards: &Shards, every: Duration) {
                 }
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "expiry failed and will be repeated"),
+            }
+        }
+        if now >= scrub_at {
+            scrub_at = now + SCRUB;
+            for shard in &shards.list {
+                if let Err(error) = shard.scrub(&mut MergeReport::default()) {
+                    tracing::warn!(shard = shard.number, %error, "recalled contents could not be removed yet");
+                }
             }
         }
         if now >= alive_at {

@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use tidestore_directory::{going_channels, leaving_users, unpins};
 use tidestore_kv::{Table, page_of};
-use tidestore_messages::AppId;
+use tidestore_messages::{AppId, Apps, MessageId};
+use tidestore_plan::UserId;
 
 use crate::app::App;
+use crate::delivery::redaction::references;
+use crate::delivery::tables::{ERASING, delete_aged, has_aged, text};
 use crate::error::{ErrorKind, Result};
 use crate::shard::Shard;
 use crate::store::{Store, blocking};
@@ -24,6 +27,22 @@ impl Shard {
         for (key, _) in page_of(&*self.engine, FORGETTING, b"", None, false, ROWS_MAX)? {
             if let Ok(app) = <[u8; 4]>::try_from(key.as_slice()) {
                 self.forget_rows(AppId(u32::from_be_bytes(app)))?;
+            }
+        }
+        self.forget_aged()
+    }
+
+    /// Removes rows that stand beside messages which have expired.
+    fn forget_aged(&self) -> Result<()> {
+        for record in self.registry.all() {
+            let (app, floor) = (
+                AppId(record.id),
+                self.registry.physical_floor(AppId(record.id)),
+            );
+            let before = MessageId::first_at(floor.min(MessageId::MILLIS_MAX));
+            while has_aged(&*self.engine, app, before)?
+                && self.change_own(move |rows, _| delete_aged(rows, app, before, ROWS_MAX))?
+            {
             }
         }
         Ok(())
@@ -58,6 +77,12 @@ impl Store {
     /// Nearly always there is nothing, and one look at three tables of each shard says so.
     pub(crate) async fn resume_deletions(&self) -> Result<()> {
         for shard in &self.inner.shards.list {
+            self.resume_erasures(shard).await?;
+            for (app, message, attachment) in references(&*shard.engine)? {
+                if let Some(app) = self.app_by_id(app) {
+                    app.let_go(attachment, message).await?;
+                }
+            }
             let shard = Arc::clone(shard);
             let (users, channels, pins) = blocking(move || {
                 let rows = &*shard.engine;
@@ -85,7 +110,21 @@ impl Store {
         Ok(())
     }
 
-    fn app_by_id(&self, id: AppId) -> Option<App> {
+    async fn resume_erasures(&self, shard: &Arc<Shard>) -> Result<()> {
+        for (key, _) in page_of(&*shard.engine, ERASING, b"", None, false, PAGE)? {
+            let Some((app, user)) = key.split_first_chunk::<4>() else {
+                continue;
+            };
+            if let Some(app) = self.app_by_id(AppId(u32::from_be_bytes(*app))) {
+                let user = UserId::parse(text(user)?)?;
+                ignore_gone(app.users().delete(&user).await.map(drop))?;
+                app.finish_erasure(&user).await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn app_by_id(&self, id: AppId) -> Option<App> {
         let record = self.inner.registry.by_id(id)?;
         let key = tidestore_plan::AppKey::parse(&record.key).ok()?;
         Some(App::new(self.clone(), id, key))

@@ -52,6 +52,23 @@ pub enum ErrorKind {
     },
     /// The stream that was handed in failed; nothing of it was kept.
     Source,
+    /// There is no such message, or it has expired, was recalled, or is not for this user.
+    MessageNotFound,
+    /// This user may not do this to the message: it is somebody else's, or a command.
+    NotAllowed,
+    /// The time within which the message can be recalled is over.
+    RecallWindow {
+        /// How old the message is, in milliseconds.
+        age: Millis,
+        /// How old it may be.
+        window: Millis,
+    },
+    /// The user has reacted so already, or the reaction that is to be taken back is not there.
+    Reaction,
+    /// The cursor is made up, or of another list.
+    Cursor,
+    /// Somebody else has changed it at the same time.
+    Overtaken,
     /// The message is older than the app's retention floor and would be invisible at once.
     TooOld {
         /// Time of the message.

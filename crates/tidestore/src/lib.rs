@@ -74,6 +74,7 @@ mod apps;
 mod attachments;
 mod background;
 mod chores;
+mod delivery;
 mod directory;
 mod error;
 mod expiry;
@@ -96,6 +97,11 @@ mod verify;
 pub use app::{App, Head, Preview, Usage};
 pub use apps::{AppInfo, Undo};
 pub use attachments::{AttachmentUsage, DayOfUsage, Download, Upload};
+pub use delivery::{
+    By, DeliveryState, Event, Filter, HistoryFile, HistoryPage, Inbox, InboxPage, InboxStream,
+    Listed, ListedPage, Notice, PINS_MAX, Pending, ReactionCount, Reactor, ReactorPage, Readers,
+    Signal, Traces, UserView,
+};
 pub use directory::{
     Account, Blocks, Channels, Connections, Contacts, Members, Presence, RoomAttributes, RoomSet,
     SharedFiles, Threads, UserAttributes, Users,
@@ -106,7 +112,7 @@ pub use format::{FORMAT_VERSION, StoreFile};
 pub use guard::ClockAlarm;
 pub use ledger::{Gauge, Ledger};
 pub use message::{NewMessage, OldMessage, Receipt};
-pub use options::{Durability, Options};
+pub use options::{Durability, OfflineCaps, Options};
 pub use store::Store;
 pub use verify::{Problem, VerifyReport};
 
@@ -122,6 +128,6 @@ pub use tidestore_directory::{
 pub use tidestore_disk as disk;
 pub use tidestore_kv::{EngineKind, Rebuilt};
 pub use tidestore_messages::{
-    AppId, Conversation, Cursor, DayCount, Kind, Message, MessageId, Page, Seq,
+    AppId, Conversation, Cursor, DayCount, Kind, Message, MessageId, Page, Revision, Seq,
 };
 pub use tidestore_plan as plan;

@@ -26,6 +26,8 @@ pub struct NewMessage {
     pub client_id: CompactString,
     /// The attachments it refers to, in the order in which they are shown; at most 16, each once.
     pub attachments: Vec<AttachmentId>,
+    /// Users who never see it, at most 20.
+    pub hidden_from: Vec<UserId>,
 }
 
 impl NewMessage {
@@ -39,6 +41,7 @@ impl NewMessage {
             ext: Bytes::new(),
             client_id: CompactString::default(),
             attachments: Vec::new(),
+            hidden_from: Vec::new(),
         }
     }
 
@@ -54,6 +57,11 @@ impl NewMessage {
             return Err(Error::new(ErrorKind::Argument, text));
         }
         self.check_attachments()?;
+        Limit::RoamIgnoreUsers.check(self.hidden_from.len() as u64)?;
+        if self.kind == Kind::Notice || self.conversation.is_aside() {
+            let text = "notices are written by the store: recall, edit, react or pin instead";
+            return Err(Error::new(ErrorKind::Argument, text));
+        }
         if !self.conversation.admits(&self.sender) {
             let text = format!(
                 "{} is no part of {}; send as one of its two users",
@@ -99,6 +107,23 @@ pub struct OldMessage {
     /// The import stores it unless that many and one more are stored already, so that repeating an import changes
     /// nothing, and a source that really holds the same line twice keeps both.
     pub occurrence: u32,
+    /// Whether it still has to be delivered to devices. Otherwise it is history only.
+    pub is_pending: bool,
+    /// Whether everybody has read it, and what stands before it in its conversation.
+    pub is_read: bool,
+}
+
+impl OldMessage {
+    /// A message of history: nobody waits for it, nobody has read it, and it stands once in its source.
+    pub fn new(message: NewMessage, time: Millis) -> Self {
+        Self {
+            message,
+            time,
+            occurrence: 0,
+            is_pending: false,
+            is_read: false,
+        }
+    }
 }
 
 /// What an append answers.

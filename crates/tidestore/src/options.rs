@@ -19,6 +19,29 @@ pub enum Durability {
     Buffered,
 }
 
+/// How many messages at most wait for a device. They apply on reading: nothing is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OfflineCaps {
+    /// Of one direct conversation.
+    pub direct: usize,
+    /// Of one group or thread.
+    pub group: usize,
+    /// Of all together.
+    pub user: usize,
+}
+
+impl OfflineCaps {
+    /// The service's: 500, 200 and 3,000.
+    pub fn of_service() -> Self {
+        let count = |limit: Limit| usize::try_from(limit.max()).unwrap_or(usize::MAX);
+        Self {
+            direct: count(Limit::OfflineDirect),
+            group: count(Limit::OfflineGroup),
+            user: count(Limit::OfflineUser),
+        }
+    }
+}
+
 /// How a store behaves. `Options::default()` suits a server with a few gigabytes of memory.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -67,6 +90,13 @@ pub struct Options {
     /// How many rows one record of a deletion of a user, group or chatroom may touch, about, 1 to 65,536. More go in
     /// several records, between which others have their turn. Default 4,096.
     pub deletion_rows: usize,
+    /// Whether command messages are history like all others. Default false: they are delivered, but neither counted as
+    /// unread nor shown. What was stored before a change stays where it is.
+    pub commands_in_history: bool,
+    /// How long after sending a user may recall a message. Default 2 minutes, as the service does.
+    pub recall_window: Duration,
+    /// How many messages at most wait for a device: the newest are kept. Default: all of them.
+    pub offline_caps: Option<OfflineCaps>,
     /// How often expiry runs in the background. Default 60 s.
     pub expiry_interval: Duration,
     /// The wall clock may drift this far from the monotonic clock before expiry pauses. Default 1 hour.
@@ -99,6 +129,9 @@ impl Default for Options {
             attachment_grace: Duration::from_hours(24),
             limits: Limits::default(),
             deletion_rows: 4_096,
+            commands_in_history: false,
+            recall_window: Duration::from_secs(Limit::RecallWindow.max()),
+            offline_caps: None,
             expiry_interval: Duration::from_mins(1),
             clock_drift_max: Duration::from_hours(1),
             clock_gap_max: Duration::from_hours(48),

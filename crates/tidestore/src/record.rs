@@ -25,7 +25,8 @@ use compact_str::CompactString;
 use tidestore_disk::Millis;
 use tidestore_kv::Batch;
 use tidestore_messages::{
-    AppId, Conversation, Kind, Message, MessageId, ReceiptRunMeta, SegmentDays, SegmentMeta, Seq,
+    AppId, Conversation, Kind, Message, MessageId, ReceiptRunMeta, Revision, SegmentDays,
+    SegmentMeta, Seq,
 };
 use tidestore_plan::AttachmentId;
 
@@ -227,6 +228,7 @@ fn message(rest: &mut Bytes, known_bits: u8) -> Result<Record, Malformed> {
         ext,
         client_id,
         attachments,
+        revision: Revision::Original,
     };
     Ok(Record::Message {
         app,

@@ -31,9 +31,9 @@ impl Shards {
         self.pick(key.as_bytes(), b"")
     }
 
-    /// The shard of a conversation.
+    /// The shard of a conversation and its aside.
     pub(crate) fn of(&self, app: AppId, conversation: &Conversation) -> &Arc<Shard> {
-        self.pick(&app.0.to_le_bytes(), conversation.as_str().as_bytes())
+        self.pick(&app.0.to_le_bytes(), conversation.main_str().as_bytes())
     }
 
     /// The shard that keeps a content and its attachments.

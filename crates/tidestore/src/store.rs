@@ -114,6 +114,7 @@ impl Store {
             files: Arc::new(FileCache::new(Arc::clone(&env.disk), options.open_files)),
             blocks: Arc::new(BlockCache::new(options.cache_bytes)),
             bell: Arc::new(Bell::default()),
+            listeners: Arc::default(),
         };
         let mut notices = Vec::new();
         let mut opened = Vec::new();
@@ -280,7 +281,9 @@ impl Store {
                 shard.merge(false, &mut MergeReport::default())?;
             }
             inner.sessions.forget(id);
-            inner.shards.home(key.as_str()).forget_rows(id)?;
+            for shard in &inner.shards.list {
+                shard.forget_rows(id)?;
+            }
             app_dir(key.as_str()).map_or(Ok(()), |dir| sweep::remove_app_dir(&inner.env.disk, &dir))
         })
         .await
@@ -327,6 +330,7 @@ impl Store {
             let mut report = MergeReport::default();
             for shard in &inner.shards.list {
                 shard.merge(true, &mut report)?;
+                shard.scrub(&mut report)?;
             }
             Ok(report)
         })

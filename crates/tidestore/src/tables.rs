@@ -6,18 +6,19 @@
 //! | 1 `APPS` | app number, big-endian | bincode of an app record |
 //! | 2 `SEGMENTS` | generation, big-endian | bincode of `SegmentMeta` |
 //! | 3 `RECEIPTS` | generation, big-endian | bincode of `ReceiptRunMeta` |
-//! | 4 `HEADS` | app number, big-endian; conversation | last seq, last id: two u64, little-endian |
+//! | 4 `HEADS` | app number, big-endian; conversation | [`Position`]: five u64, little-endian, in the order of its fields; two (last seq, last id) before there were inboxes |
 //! | 17 `DAYS` | generation, big-endian | bincode of the `DayShare`s of a segment; none for one written before days were noted |
 //! | 18 `FORGETTING` | app number, big-endian | nothing: a deleted app whose rows are being removed |
 //!
-//! Tables 5 to 12 are those of attachments, 13 to 16 of attributes, 20 to 49 of the directory; they are described there.
+//! Tables 5 to 12 are those of attachments, 13 to 16 of attributes, 20 to 45 of the directory; they are described there.
+//! Tables 46 to 63 are those of inboxes, conversations and changed messages, see `delivery::tables`.
 //!
 //! Numbers in keys are big-endian because the tables are sorted by bytes.
 
 use std::ops::Bound;
 
 use tidestore_kv::{Batch, Engine, Range, Table, decode_row, prefix_range, row, scan};
-use tidestore_messages::{AppId, Conversation, DayShare, codec};
+use tidestore_messages::{AppId, Conversation, DayShare, MessageId, Seq, codec};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -28,8 +29,8 @@ pub(crate) const RECEIPTS: Table = Table(3);
 pub(crate) const HEADS: Table = Table(4);
 pub(crate) const DAYS: Table = Table(17);
 pub(crate) const FORGETTING: Table = Table(18);
-/// Tables whose keys begin with an app, on the app's home shard: attributes, then the directory.
-pub(crate) const OF_APPS: [std::ops::RangeInclusive<u8>; 2] = [13..=16, 20..=49];
+/// Tables whose keys begin with an app: attributes, then the directory and what is delivered.
+pub(crate) const OF_APPS: [std::ops::RangeInclusive<u8>; 2] = [13..=16, 20..=63];
 
 /// The last log position that the tables have applied.
 pub(crate) const APPLIED: &str = "applied";
@@ -41,6 +42,8 @@ pub(crate) const NEXT_GENERATION: &str = "next_generation";
 pub(crate) const LAST_LIVE: &str = "last_live";
 /// The newest time at which the store was alive.
 pub(crate) const LAST_SEEN: &str = "last_seen";
+/// Whether `ACTIVITY` holds every direct conversation; not so in a store that is older than it.
+pub(crate) const ACTIVITY_COMPLETE: &str = "activity";
 /// The largest app number that was ever given by this shard.
 pub(crate) const LAST_APP: &str = "last_app";
 
@@ -84,11 +87,79 @@ pub(crate) fn days(engine: &dyn Engine, generation: u64) -> Result<Option<Vec<Da
     Ok(row(engine, DAYS, &key)?)
 }
 
-/// Where a conversation stands: the last number and the last id that it gave.
+/// Where a conversation stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Position {
+    /// The last number it gave.
     pub(crate) last_seq: u64,
+    /// The largest id in it.
     pub(crate) last_id: u64,
+    /// The largest id of a message that was sent, not imported.
+    pub(crate) last_live: u64,
+    /// The number of its last imported message. Behind that numbers and ids rise together.
+    pub(crate) imported_seq: u64,
+    /// The largest id in its aside.
+    pub(crate) aside_live: u64,
+}
+
+impl Position {
+    /// Where it stands after a message.
+    pub(crate) fn after(self, seq: Seq, id: MessageId) -> Self {
+        let (live, imported) = if id.is_imported() {
+            (0, seq.0)
+        } else {
+            (id.0, 0)
+        };
+        Self {
+            last_seq: self.last_seq.max(seq.0),
+            last_id: self.last_id.max(id.0),
+            last_live: self.last_live.max(live),
+            imported_seq: self.imported_seq.max(imported),
+            ..self
+        }
+    }
+
+    /// When something came last that devices wait for, its aside included.
+    pub(crate) fn arrival(&self) -> u64 {
+        self.last_live.max(self.aside_live)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let fields = [
+            self.last_seq,
+            self.last_id,
+            self.last_live,
+            self.imported_seq,
+            self.aside_live,
+        ];
+        fields
+            .iter()
+            .flat_map(|field| field.to_le_bytes())
+            .collect()
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
+        let (words, rest) = value.as_chunks::<8>();
+        let words: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        match (words.as_slice(), rest) {
+            ([last_seq, last_id, last_live, imported_seq, aside_live], []) => Some(Self {
+                last_seq: *last_seq,
+                last_id: *last_id,
+                last_live: *last_live,
+                imported_seq: *imported_seq,
+                aside_live: *aside_live,
+            }),
+            // Nobody noted which of them were imported: any may have been.
+            ([last_seq, last_id], []) => Some(Self {
+                last_seq: *last_seq,
+                last_id: *last_id,
+                last_live: *last_id,
+                imported_seq: *last_seq,
+                aside_live: 0,
+            }),
+            _ => None,
+        }
+    }
 }
 
 pub(crate) fn head_key(app: AppId, conversation: &str) -> Vec<u8> {
@@ -98,9 +169,7 @@ pub(crate) fn head_key(app: AppId, conversation: &str) -> Vec<u8> {
 }
 
 pub(crate) fn put_head(batch: &mut Batch, app: AppId, conversation: &str, head: Position) {
-    let mut value = head.last_seq.to_le_bytes().to_vec();
-    value.extend_from_slice(&head.last_id.to_le_bytes());
-    batch.put(HEADS, head_key(app, conversation), value);
+    batch.put(HEADS, head_key(app, conversation), head.encode());
 }
 
 pub(crate) fn head(
@@ -116,12 +185,12 @@ pub(crate) fn head(
 pub(crate) fn heads_after(
     engine: &dyn Engine,
     app: AppId,
-    after: Option<&Conversation>,
+    after: Option<&str>,
     limit: usize,
 ) -> Result<Vec<(Conversation, Position)>> {
     let (start, end) = prefix_range(&app.0.to_be_bytes());
     let start = match after {
-        Some(after) => Bound::Excluded(head_key(app, after.as_str())),
+        Some(after) => Bound::Excluded(head_key(app, after)),
         None => start,
     };
     let page = engine.range(
@@ -143,14 +212,7 @@ pub(crate) fn heads_after(
 }
 
 fn decode_head(value: &[u8]) -> Result<Position> {
-    let numbers = value.split_first_chunk::<8>().and_then(|(seq, rest)| {
-        let id = <[u8; 8]>::try_from(rest).ok()?;
-        Some(Position {
-            last_seq: u64::from_le_bytes(*seq),
-            last_id: u64::from_le_bytes(id),
-        })
-    });
-    numbers.ok_or_else(|| corrupt("a head is not sixteen bytes"))
+    Position::decode(value).ok_or_else(|| corrupt("a head is neither two numbers nor five"))
 }
 
 fn corrupt(detail: impl Into<String>) -> Error {

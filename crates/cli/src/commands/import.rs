@@ -201,6 +201,8 @@ impl<'a> Importer<'a> {
                     message,
                     time,
                     occurrence,
+                    is_pending: false,
+                    is_read: false,
                 });
             }
         }

@@ -20,6 +20,7 @@ fn written(message: &NewMessage, time: u64) -> String {
         ext: message.ext.clone(),
         client_id: message.client_id.clone(),
         attachments: message.attachments.clone(),
+        revision: tidestore::Revision::Original,
     };
     serde_json::to_string(&Outgoing::new(&message.conversation, &stored)).unwrap()
 }

@@ -251,6 +251,8 @@ impl Editor<'_, '_> {
         self.rows
             .put(MEMBERSHIPS, by_user, &id.as_str().to_owned())?;
         channel.members += 1;
+        let joined = Effect::Joined(kind, id.clone(), user.clone());
+        self.effects.push(joined);
         self.change_user_row(user, |row| match kind {
             ChannelKind::Group => row.groups += 1,
             ChannelKind::Room => row.rooms += 1,

@@ -243,6 +243,16 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         )
     }
 
+    /// The ids of all groups or chatrooms that a user is in, without looking at them; none for one who is not registered.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Tables`] if they cannot be read.
+    pub fn joined_ids(&self, user: &UserId, kind: ChannelKind) -> Result<Vec<ResourceId>> {
+        let prefix = Key::of(self.app).byte(kind.byte()).names(user.as_str());
+        ids_in(self.rows, MEMBERSHIPS, prefix.bytes())
+    }
+
     fn channels_in(
         &self,
         kind: ChannelKind,
@@ -268,6 +278,21 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
     pub fn announcement(&self, kind: ChannelKind, id: &ResourceId) -> Result<String> {
         Ok(self.channel_row(kind, id)?.announcement)
     }
+}
+
+/// The ids that a list holds as its values.
+pub(crate) fn ids_in(
+    rows: &(impl Rows + ?Sized),
+    table: tidestore_kv::Table,
+    prefix: &[u8],
+) -> Result<Vec<ResourceId>> {
+    let mut ids = Vec::new();
+    tidestore_kv::each_row(rows, table, prefix, |key, value| {
+        let id: String = decode_row(table, key, value)?;
+        ids.push(parse_id(&id)?);
+        Ok::<_, Error>(true)
+    })?;
+    Ok(ids)
 }
 
 impl Editor<'_, '_> {

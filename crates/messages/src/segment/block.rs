@@ -9,7 +9,7 @@ use tidestore_plan::AttachmentId;
 
 use crate::codec::Malformed;
 use crate::segment::columns;
-use crate::types::{AppId, Conversation, Kind, Message, MessageId, Seq};
+use crate::types::{AppId, Conversation, Kind, Message, MessageId, Revision, Seq};
 
 /// The rows of one block. Messages taken from it share its memory.
 #[derive(Debug)]
@@ -93,15 +93,23 @@ impl Block {
         let sender = meta.and_then(|row| self.senders.get(row.sender as usize));
         let client_id = meta.and_then(|row| self.raw.get(range(row.client)));
         let client_id = client_id.and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let sender = sender.cloned().unwrap_or_default();
+        // Nobody can send without a name: this is what erasing a sender leaves.
+        let revision = if sender.is_empty() {
+            Revision::Erased
+        } else {
+            Revision::Original
+        };
         Message {
             id: self.id(row),
             seq: self.seq(row),
-            sender: sender.cloned().unwrap_or_default(),
+            sender,
             kind: meta.map_or(Kind::default(), |row| row.kind),
             body: meta.map_or_else(Bytes::new, |row| self.text(row.body)),
             ext: meta.map_or_else(Bytes::new, |row| self.text(row.ext)),
             client_id: client_id.unwrap_or_default().into(),
             attachments: self.attachments(row),
+            revision,
         }
     }
 

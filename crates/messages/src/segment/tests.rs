@@ -38,6 +38,7 @@ fn message(id: MessageId, seq: u64, sender: &str, body: &[u8]) -> Message {
         ext: Bytes::new(),
         client_id: CompactString::default(),
         attachments: Vec::new(),
+        revision: crate::types::Revision::Original,
     }
 }
 
@@ -442,7 +443,7 @@ fn attachments_that_do_not_fit_their_rows_are_refused() {
         bytes[COUNTS_AT..COUNTS_AT + 2].copy_from_slice(&counts);
         assert!(refused(&bytes), "{counts:?}");
     }
-    for (row, kind) in [(0, 0), (1, 0x80), (2, 1), (0, 0x88), (1, 8), (1, 0x40)] {
+    for (row, kind) in [(0, 0), (1, 0x80), (2, 1), (0, 0x89), (1, 9), (1, 0x40)] {
         let mut bytes = whole.clone();
         bytes[KINDS_AT + row] = kind;
         assert!(refused(&bytes), "kind {kind} of row {row}");

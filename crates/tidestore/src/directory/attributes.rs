@@ -260,10 +260,10 @@ impl RoomAttributes<'_> {
         + Send
         + 'static,
     ) -> Result<T> {
-        let room = self.room.clone();
+        let (room, app) = (self.room.clone(), self.app.clone());
         self.app
             .change(move |rows, of| {
-                edited(rows, of, |editor| {
+                edited(&app, rows, of, |editor| {
                     let directory = editor.directory();
                     directory.channel(ChannelKind::Room, &room)?;
                     if directory.is_member(ChannelKind::Room, &room, &member)? {

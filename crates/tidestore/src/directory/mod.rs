@@ -21,12 +21,14 @@ use std::sync::Arc;
 use tidestore_attributes::AttributesEditor;
 use tidestore_directory::{ChannelKind, Directory, Editor, Effect, Scope};
 use tidestore_kv::{Engine, Overlay};
+use tidestore_messages::Conversation;
 
 use crate::app::App;
 use crate::error::Result;
 use crate::shard::Shard;
 use crate::store::{blocking, unknown_app};
 
+pub(crate) use attributes::scope as attributes_scope;
 pub use attributes::{RoomAttributes, RoomSet, UserAttributes};
 pub use channels::Channels;
 pub use contacts::{Blocks, Contacts};
@@ -71,8 +73,9 @@ impl App {
         &self,
         edit: impl FnOnce(&mut Editor<'_, '_>) -> tidestore_directory::Result<T> + Send + 'static,
     ) -> Result<T> {
+        let app = self.clone();
         let (done, effects) = self
-            .change(move |rows, scope| edited(rows, scope, edit))
+            .change(move |rows, scope| edited(&app, rows, scope, edit))
             .await?;
         self.follow_up(&effects);
         Ok(done)
@@ -94,15 +97,20 @@ impl App {
     /// What a change means for what is not in the tables.
     fn follow_up(&self, effects: &[Effect]) {
         for effect in effects {
-            if let Effect::UserDeleted(user) = effect {
-                self.connections().disconnect_user(user);
+            match effect {
+                Effect::UserDeleted(user) => drop(self.connections().disconnect_user(user)),
+                Effect::Joined(ChannelKind::Group, _, user) => {
+                    self.home().listeners.wake_user(self.id(), user.as_str());
+                }
+                _ => {}
             }
         }
     }
 }
 
-/// Makes a change of the directory and lets the attributes follow it.
+/// Makes a change of the directory and lets the attributes and inboxes follow it.
 pub(crate) fn edited<T>(
+    app: &App,
     rows: &mut Overlay<'_>,
     scope: &Scope,
     edit: impl FnOnce(&mut Editor<'_, '_>) -> tidestore_directory::Result<T>,
@@ -111,12 +119,18 @@ pub(crate) fn edited<T>(
     let done = edit(&mut editor)?;
     let effects = editor.into_effects();
     let own = attributes::scope(scope);
-    let mut attributes = AttributesEditor::new(rows, &own);
     for effect in &effects {
+        let mut attributes = AttributesEditor::new(rows, &own);
         match effect {
             Effect::Left(ChannelKind::Room, room, user) => attributes.left(room, user)?,
             Effect::ChannelDeleted(ChannelKind::Room, room) => attributes.room_deleted(room)?,
-            Effect::UserDeleted(user) => attributes.user_deleted(user)?,
+            Effect::UserDeleted(user) => {
+                attributes.user_deleted(user)?;
+                app.begin_erasure(rows, user)?;
+            }
+            Effect::Joined(ChannelKind::Group, group, user) => {
+                app.note_newcomer(rows, &Conversation::group(group), user)?;
+            }
             _ => {}
         }
     }

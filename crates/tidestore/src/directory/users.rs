@@ -264,6 +264,7 @@ impl Users<'_> {
                 .await?;
             if let Deletion::Done(user) = step {
                 self.0.take_back_pins().await?;
+                self.0.finish_erasure(&user.id).await?;
                 return Ok(user);
             }
         }

@@ -10,6 +10,7 @@ fn message(attachments: Vec<AttachmentId>) -> Message {
         ext: "x".into(),
         client_id: "c1".into(),
         attachments,
+        revision: Revision::Original,
     }
 }
 

@@ -124,7 +124,7 @@ impl Shard {
         Ok(())
     }
 
-    fn install_merge(
+    pub(crate) fn install_merge(
         &self,
         job: &MergeJob,
         merged: Merged,

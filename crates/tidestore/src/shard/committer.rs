@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use tidestore_kv::{Batch, Changes, batch_of};
 use tidestore_log::{Log, Position};
-use tidestore_messages::{AppId, SegmentDays};
+use tidestore_messages::{AppId, Conversation, SegmentDays};
 
 use crate::attachments::Mentions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Durability;
-use crate::record::{self, Event, ManifestChange};
+use crate::record::{self, Event, ManifestChange, Record};
 use crate::shard::pending::{Answers, Pending};
-use crate::shard::stage::{Outcome, Stage, current};
+use crate::shard::stage::{Stage, current};
 use crate::shard::{Append, Command, Decide, Messages, Shard};
 use crate::tables;
 
@@ -42,6 +42,7 @@ const FROZEN_MAX: usize = 2;
 
 impl Committer {
     pub(crate) fn new(shard: Arc<Shard>, log: Box<dyn Log>, last_live: u64, seen: u64) -> Self {
+        shard.set_applied(last_live);
         let committer = Self {
             shard,
             log,
@@ -80,8 +81,9 @@ impl Committer {
         for command in commands {
             match command {
                 Command::Append(append) => {
+                    // What changes rows besides is always flushed.
                     pending.synced |= append.durability == Durability::Synced;
-                    self.stage_append(append, &mut pending.outcomes);
+                    self.stage_append(append, &mut pending);
                 }
                 Command::Change(change) => {
                     let rows = shard.poisoned().map_or(Ok(&mut pending.rows), Err);
@@ -108,33 +110,49 @@ impl Committer {
             Command::Freeze(reply) => drop(reply.send(self.freeze())),
             Command::Sync(reply) => drop(reply.send(self.flush())),
             Command::Trim(before, reply) => drop(reply.send(self.trim(before))),
+            Command::Roll(reply) => {
+                let rolled = self.flush().and_then(|()| Ok(self.log.roll()?));
+                drop(reply.send(rolled));
+            }
+            Command::DropSpares(reply) => {
+                drop(reply.send(self.log.drop_spares().map_err(Error::from)));
+            }
+            Command::CountSender(app, user, reply) => {
+                drop(reply.send(self.count_sender(app, &user)));
+            }
         }
     }
 
-    fn stage_append(&mut self, append: Append, outcomes: &mut Vec<Outcome>) {
+    fn stage_append(&mut self, append: Append, pending: &mut Pending<'_>) {
         let Append {
             app,
             messages,
+            guard,
             reply,
             ..
         } = append;
-        let refused = self
+        let current = self
             .refusal()
             .map_or_else(|| current(&self.shard, &app), Err);
-        let (shard, stage, last_live) = (&*self.shard, &mut self.stage, &mut self.last_live);
+        let (shard, rows) = (&*self.shard, &mut pending.rows);
+        let refused = match (current, guard) {
+            (Ok(app), Some(guard)) => rows.attempt(|rows| guard.decide(rows, shard)).map(|()| app),
+            (current, _) => current,
+        };
+        let (stage, last_live) = (&mut self.stage, &mut self.last_live);
         let receipts = match (refused, messages) {
             (Err(error), Messages::Live(list)) => vec![Err(error); list.len()],
             (Err(error), Messages::Imported(list)) => vec![Err(error); list.len()],
             (Ok(app), Messages::Live(list)) => list
                 .into_iter()
-                .map(|message| stage.live(shard, &app, message, last_live))
+                .map(|message| stage.live(shard, &app, message, last_live, rows))
                 .collect(),
             (Ok(app), Messages::Imported(list)) => list
                 .into_iter()
-                .map(|old| stage.imported(shard, &app, old))
+                .map(|old| stage.imported(shard, &app, old, last_live, rows))
                 .collect(),
         };
-        outcomes.push((reply, receipts));
+        pending.outcomes.push((reply, receipts));
     }
 
     /// Why no message can be taken at all.
@@ -180,6 +198,9 @@ impl Committer {
         for tell in tells {
             tell(written.clone());
         }
+        if written.is_ok() {
+            self.shard.listeners.wake(self.stage.conversations());
+        }
         self.stage.restart(self.shard.guard.times());
         self.publish();
         if self.shard.view.active_bytes() >= self.shard.options.memtable_bytes {
@@ -201,10 +222,13 @@ impl Committer {
         if let Some(event) = &event {
             self.stage_event(event)?;
         }
-        let position = self.write(synced)?;
+        let position = self.write(synced || event.is_some())?;
+        // Rows first: who may not see a message must not find it before it is known that he may not.
+        event.map_or(Ok(()), |event| self.apply_event(event, position))?;
         self.apply_messages(position);
         self.hand_over_mentions();
-        event.map_or(Ok(()), |event| self.apply_event(event, position))
+        self.shard.set_applied(self.last_live);
+        Ok(())
     }
 
     /// Appends the staged bytes to the log and, if asked, flushes them.
@@ -232,7 +256,7 @@ impl Committer {
         let rows = self.stage.applied.iter();
         self.shard
             .heads
-            .advance(rows.map(|row| (row.app, &row.conversation, row.message.seq, row.message.id)));
+            .advance(rows.map(|row| (row.app, &row.conversation, &row.message)));
         self.shard.view.insert(self.stage.applied.drain(..));
         let mut status = self.shard.status.lock();
         status
@@ -341,6 +365,19 @@ impl Committer {
         trimmed
     }
 
+    fn count_sender(&self, app: AppId, user: &str) -> Result<u64> {
+        let mut count = 0;
+        self.log.replay(self.log.first(), &mut |_, bytes| {
+            let (_, records) = record::decode_batch(bytes)?;
+            let is_his = |record: &&Record| {
+                matches!(record, Record::Message { app: of, message, .. } if *of == app && message.sender == user)
+            };
+            count += records.iter().filter(is_his).count() as u64;
+            Ok(())
+        })?;
+        Ok(count)
+    }
+
     fn monotonic(&self) -> Duration {
         self.shard.monotonic()
     }
@@ -385,7 +422,10 @@ pub(crate) fn apply_to_tables(shard: &Shard, event: &Event, numbers: Numbers) ->
                 }
             }
         }
-        Event::AppForgotten(id) => forget_heads(shard, &mut batch, AppId(*id))?,
+        Event::AppForgotten(id) => {
+            forget_heads(shard, &mut batch, AppId(*id))?;
+            batch.put(tables::FORGETTING, id.to_be_bytes(), []);
+        }
         Event::Manifest(change) => put_manifest(shard, &mut batch, change, &[], numbers.applied)?,
         Event::Sealed(change, days) => {
             put_manifest(shard, &mut batch, change, days, numbers.applied)?;
@@ -400,9 +440,10 @@ pub(crate) fn apply_to_tables(shard: &Shard, event: &Event, numbers: Numbers) ->
 }
 
 fn forget_heads(shard: &Shard, batch: &mut Batch, app: AppId) -> Result<()> {
-    let mut after = None;
+    let mut after: Option<Conversation> = None;
     loop {
-        let page = tables::heads_after(&*shard.engine, app, after.as_ref(), 1_024)?;
+        let behind = after.as_ref().map(Conversation::as_str);
+        let page = tables::heads_after(&*shard.engine, app, behind, 1_024)?;
         for (conversation, _) in &page {
             batch.delete(tables::HEADS, tables::head_key(app, conversation.as_str()));
         }
@@ -450,7 +491,10 @@ fn put_manifest(
 pub(crate) fn apply_to_memory(shard: &Shard, event: Event) {
     match event {
         Event::App(_) | Event::AppDeleted(_) | Event::Floors(_) => shard.registry.apply(&event),
-        Event::AppForgotten(id) => shard.heads.forget(AppId(id)),
+        Event::AppForgotten(id) => {
+            shard.heads.forget(AppId(id));
+            shard.forget_redacted(AppId(id));
+        }
         Event::Manifest(change) | Event::Sealed(change, _) => {
             let ManifestChange {
                 added,

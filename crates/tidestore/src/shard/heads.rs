@@ -2,19 +2,29 @@
 //!
 //! A head is loaded from the tables when its conversation is first touched and stays in memory from then on; so opening
 //! costs nothing per conversation. The committer changes heads as it applies messages, and each checkpoint writes the
-//! changed ones. Hence seq never restarts, even after everything in a conversation has expired.
+//! changed ones, with what follows from them: the order of a user's direct conversations, and up to where each sender
+//! has sent. Hence seq never restarts, even after everything in a conversation has expired, and a message costs no row.
+//!
+//! What a checkpoint wrote stays here until the next one: its batch takes effect a moment after it was made, and in
+//! between a reader must find the heads in one place or the other.
 
+use std::collections::btree_map::Entry as Place;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 
+use compact_str::CompactString;
 use parking_lot::RwLock;
 use tidestore_kv::{Batch, Engine};
-use tidestore_messages::{AppId, Conversation, MessageId, Seq};
+use tidestore_messages::{AppId, Conversation, Message};
 
+use crate::delivery::tables::{self as delivery, Order};
 use crate::error::Result;
 use crate::tables::{self, Position};
 
 type Key = (AppId, Conversation);
+
+/// A conversation and where it stands.
+pub(crate) type Head = (Conversation, Position);
 
 /// The head table of a shard.
 #[derive(Debug, Default)]
@@ -24,11 +34,25 @@ pub(crate) struct Heads {
 
 #[derive(Debug, Default)]
 struct State {
-    known: HashMap<Key, Position>,
+    known: HashMap<Key, Entry>,
+    /// Changed since the last checkpoint.
     dirty: HashSet<Key>,
+    /// Written by the last checkpoint.
+    settling: HashSet<Key>,
+    /// The direct conversations among both, by user.
+    touched: HashMap<(AppId, CompactString), HashSet<Conversation>>,
 }
 
-/// Clean heads beyond this number are forgotten at a checkpoint; about 100 MB.
+#[derive(Debug, Default)]
+struct Entry {
+    head: Position,
+    /// As the tables have it.
+    stored: Position,
+    /// Up to which number each sender has sent, of those who did lately, and whether that is not written yet.
+    sent: BTreeMap<CompactString, (u64, bool)>,
+}
+
+/// Clean heads beyond this number are forgotten at a checkpoint; about 150 MB.
 const KNOWN_MAX: usize = 1_000_000;
 
 impl Heads {
@@ -40,52 +64,104 @@ impl Heads {
         app: AppId,
         conversation: &Conversation,
     ) -> Result<Position> {
-        if let Some(head) = self.state.read().known.get(&(app, conversation.clone())) {
-            return Ok(*head);
+        if let Some(entry) = self.state.read().known.get(&(app, conversation.clone())) {
+            return Ok(entry.head);
         }
         Ok(tables::head(engine, app, conversation)?.unwrap_or_default())
     }
 
-    /// The same for the committer and the replay, who are about to move the head on: it is known from now on.
+    /// The same for the committer and the replay, who are about to move the head on: it is known from now on, and with
+    /// an aside its conversation.
     pub(crate) fn load(
         &self,
         engine: &dyn Engine,
         app: AppId,
         conversation: &Conversation,
     ) -> Result<Position> {
+        if conversation.is_aside() {
+            self.load(engine, app, &conversation.main())?;
+        }
         let head = self.peek(engine, app, conversation)?;
-        let key = (app, conversation.clone());
-        Ok(*self.state.write().known.entry(key).or_insert(head))
+        let mut state = self.state.write();
+        let entry = state.known.entry((app, conversation.clone()));
+        let fresh = || Entry {
+            head,
+            stored: head,
+            sent: BTreeMap::new(),
+        };
+        Ok(entry.or_insert_with(fresh).head)
     }
 
-    /// Moves a head on to an applied message. The head must be known, see [`load`](Self::load).
+    /// Moves heads on to applied messages. They must be known, see [`load`](Self::load).
     pub(crate) fn advance<'a>(
         &self,
-        messages: impl IntoIterator<Item = (AppId, &'a Conversation, Seq, MessageId)>,
+        messages: impl IntoIterator<Item = (AppId, &'a Conversation, &'a Message)>,
     ) {
         let mut state = self.state.write();
-        for (app, conversation, seq, id) in messages {
+        for (app, conversation, message) in messages {
             let key = (app, conversation.clone());
-            let head = state.known.entry(key.clone()).or_default();
-            head.last_seq = head.last_seq.max(seq.0);
-            head.last_id = head.last_id.max(id.0);
-            if !state.dirty.contains(&key) {
-                state.dirty.insert(key);
+            let entry = state.known.entry(key.clone()).or_default();
+            entry.head = entry.head.after(message.seq, message.id);
+            if conversation.is_aside() {
+                let main = (app, conversation.main());
+                let head = &mut state.known.entry(main.clone()).or_default().head;
+                head.aside_live = head.aside_live.max(message.id.0);
+                state.touch(main);
+            } else if !conversation.as_str().starts_with("room:") {
+                if let Some(sent) = entry.sent.get_mut(&message.sender) {
+                    *sent = (sent.0.max(message.seq.0), true);
+                } else {
+                    let sender = message.sender.clone();
+                    entry.sent.insert(sender, (message.seq.0, true));
+                }
+            }
+            state.touch(key);
+        }
+    }
+
+    /// Up to which number a user has sent in a conversation.
+    pub(crate) fn sent(
+        &self,
+        engine: &dyn Engine,
+        app: AppId,
+        conversation: &Conversation,
+        user: &str,
+    ) -> Result<u64> {
+        {
+            let state = self.state.read();
+            let entry = state.known.get(&(app, conversation.clone()));
+            if let Some((seq, _)) = entry.and_then(|entry| entry.sent.get(user)) {
+                return Ok(*seq);
             }
         }
+        delivery::sent(engine, app, conversation, user)
     }
 
     /// Adds every changed head to a batch of the tables; they count as clean from now on.
     pub(crate) fn checkpoint(&self, batch: &mut Batch) {
         let mut state = self.state.write();
         let state = &mut *state;
-        for key in state.dirty.drain() {
-            if let Some(head) = state.known.get(&key) {
-                tables::put_head(batch, key.0, key.1.as_str(), *head);
+        let dirty = std::mem::take(&mut state.dirty);
+        for key in std::mem::take(&mut state.settling) {
+            if let Some(entry) = state.known.get_mut(&key) {
+                entry.sent.retain(|_, (_, is_new)| *is_new);
             }
         }
+        for key in &dirty {
+            if let Some(entry) = state.known.get_mut(key) {
+                entry.write(batch, key.0, &key.1);
+            }
+        }
+        state.settling = dirty;
+        let settling = std::mem::take(&mut state.settling);
+        state.touched.clear();
+        for key in &settling {
+            note_touched(&mut state.touched, key);
+        }
+        state.settling = settling;
         if state.known.len() > KNOWN_MAX {
-            state.known.clear();
+            let settling = &state.settling;
+            state.known.retain(|key, _| settling.contains(key));
         }
     }
 
@@ -94,27 +170,97 @@ impl Heads {
         &self,
         engine: &dyn Engine,
         app: AppId,
-        after: Option<&Conversation>,
+        after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<(Conversation, Position)>> {
-        // The tables hold the state of the last checkpoint; what changed since is in memory.
+    ) -> Result<Vec<Head>> {
+        // What changed lately is in memory; read first, because a checkpoint moves it from there into the tables.
+        let fresh: BTreeMap<Conversation, Position> = {
+            let state = self.state.read();
+            let keys = state.dirty.iter().chain(&state.settling);
+            let keys =
+                keys.filter(|key| key.0 == app && after.is_none_or(|after| key.1.as_str() > after));
+            keys.filter_map(|key| Some((key.1.clone(), state.known.get(key)?.head)))
+                .collect()
+        };
         let stored = tables::heads_after(engine, app, after, limit)?;
-        let last = stored
-            .last()
-            .filter(|_| stored.len() == limit)
-            .map(|(last, _)| last.clone());
+        let last = stored.last().filter(|_| stored.len() == limit);
+        let high = last.map_or(Bound::Unbounded, |(last, _)| Bound::Included(last.clone()));
         let mut merged: BTreeMap<Conversation, Position> = stored.into_iter().collect();
-        let low = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let high = last.as_ref().map_or(Bound::Unbounded, Bound::Included);
-        let state = self.state.read();
-        for key in state.dirty.iter().filter(|key| key.0 == app) {
-            if std::ops::RangeBounds::contains(&(low, high), &key.1)
-                && let Some(head) = state.known.get(key)
-            {
-                merged.insert(key.1.clone(), *head);
+        let fresh = fresh.range((Bound::Unbounded, high));
+        merged.extend(fresh.map(|(conversation, head)| (conversation.clone(), *head)));
+        Ok(merged.into_iter().take(limit).collect())
+    }
+
+    /// A user's direct conversations that have messages, the youngest message first, behind a place in that order.
+    pub(crate) fn directs_by_time(
+        &self,
+        engine: &dyn Engine,
+        app: AppId,
+        user: &str,
+        behind: Option<(u64, &Conversation)>,
+        limit: usize,
+    ) -> Result<Vec<Head>> {
+        let is_behind = |(conversation, head): &Head| {
+            behind.is_none_or(|(id, last)| {
+                (std::cmp::Reverse(head.last_id), conversation) > (std::cmp::Reverse(id), last)
+            })
+        };
+        let fresh = self.touched(app, user);
+        let mut found = Vec::new();
+        let mut after = behind.map(|(id, last)| (id, last.clone()));
+        while found.len() < limit {
+            let after_key = after.as_ref().map(|(id, last)| (*id, last));
+            let rows = delivery::activity(engine, app, user, Order::Time, after_key, 0, limit)?;
+            let is_last = rows.len() < limit;
+            after = rows.last().cloned();
+            for (_, conversation) in rows {
+                if !fresh.contains_key(&conversation) {
+                    let head = self.peek(engine, app, &conversation)?;
+                    found.push((conversation, head));
+                }
+            }
+            if is_last {
+                break;
             }
         }
-        Ok(merged.into_iter().take(limit).collect())
+        let fresh = fresh.into_iter().filter(|(_, head)| head.last_id > 0);
+        found.extend(fresh.filter(is_behind));
+        found.sort_unstable_by(|a, b| (b.1.last_id, &a.0).cmp(&(a.1.last_id, &b.0)));
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// A user's direct conversations where something came after an id that devices wait for. Costs as many rows as there
+    /// are such conversations, and a look at those of the user that changed since the last checkpoints.
+    pub(crate) fn directs_since(
+        &self,
+        engine: &dyn Engine,
+        app: AppId,
+        user: &str,
+        id: u64,
+    ) -> Result<Vec<Head>> {
+        let mut found = self.touched(app, user);
+        for order in [Order::Time, Order::Arrival] {
+            let rows = delivery::activity(engine, app, user, order, None, id, usize::MAX)?;
+            for (_, conversation) in rows {
+                if let Place::Vacant(place) = found.entry(conversation) {
+                    let head = self.peek(engine, app, place.key())?;
+                    place.insert(head);
+                }
+            }
+        }
+        let news = found.into_iter().filter(|(_, head)| head.arrival() > id);
+        Ok(news.collect())
+    }
+
+    fn touched(&self, app: AppId, user: &str) -> BTreeMap<Conversation, Position> {
+        let state = self.state.read();
+        let touched = state.touched.get(&(app, CompactString::from(user)));
+        let heads = touched.into_iter().flatten().filter_map(|conversation| {
+            let entry = state.known.get(&(app, conversation.clone()))?;
+            Some((conversation.clone(), entry.head))
+        });
+        heads.collect()
     }
 
     /// Forgets an app.
@@ -122,5 +268,54 @@ impl Heads {
         let mut state = self.state.write();
         state.known.retain(|key, _| key.0 != app);
         state.dirty.retain(|key| key.0 != app);
+        state.settling.retain(|key| key.0 != app);
+        state.touched.retain(|key, _| key.0 != app);
+    }
+
+    /// Forgets up to where a user has sent.
+    pub(crate) fn forget_sender(&self, app: AppId, user: &str) {
+        let mut state = self.state.write();
+        let entries = state.known.iter_mut().filter(|(key, _)| key.0 == app);
+        for (_, entry) in entries {
+            entry.sent.remove(user);
+        }
+    }
+}
+
+impl State {
+    fn touch(&mut self, key: Key) {
+        if self.dirty.contains(&key) {
+            return;
+        }
+        note_touched(&mut self.touched, &key);
+        self.dirty.insert(key);
+    }
+}
+
+fn note_touched(
+    touched: &mut HashMap<(AppId, CompactString), HashSet<Conversation>>,
+    (app, conversation): &Key,
+) {
+    if conversation.is_aside() {
+        return;
+    }
+    let (low, high) = conversation.pair().unzip();
+    for user in [low, high].into_iter().flatten() {
+        let key = (*app, CompactString::from(user));
+        touched.entry(key).or_default().insert(conversation.clone());
+    }
+}
+
+impl Entry {
+    /// Writes the head, and what follows from it and is no longer as the tables have it.
+    fn write(&mut self, batch: &mut Batch, app: AppId, conversation: &Conversation) {
+        tables::put_head(batch, app, conversation.as_str(), self.head);
+        delivery::move_activity(batch, app, conversation, &self.stored, &self.head);
+        self.stored = self.head;
+        for (sender, (seq, is_new)) in &mut self.sent {
+            if std::mem::take(is_new) {
+                delivery::put_sent(batch, app, conversation, sender, *seq);
+            }
+        }
     }
 }

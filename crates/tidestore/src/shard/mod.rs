@@ -12,17 +12,19 @@ mod stage;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tidestore_disk::{Clock, Millis};
 use tidestore_kv::{Engine, Overlay};
-use tidestore_messages::{AppId, MessageView, StoreId};
+use tidestore_messages::{AppId, MessageView, Redacted, StoreId};
 use tokio::sync::oneshot;
 
 use crate::apps::{AppRecord, Registry};
 use crate::attachments::{Desk, Desks};
 use crate::background::Bell;
+use crate::delivery::listeners::Listeners;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::ClockGuard;
 use crate::message::{NewMessage, OldMessage, Receipt};
@@ -33,6 +35,7 @@ use crate::record::Event;
 pub(crate) use committer::Committer;
 pub(crate) use heads::Heads;
 pub(crate) use recovery::{Parts, open_shard, recover, views_dir};
+pub(crate) use stage::FUTURE_MAX;
 
 /// What the threads of a shard share.
 #[derive(Debug)]
@@ -61,6 +64,14 @@ pub(crate) struct Shard {
     pub(crate) status: Mutex<Status>,
     /// Where requests for attachments wait: of this shard, and of all others.
     pub(crate) desks: Desks,
+    /// What is recalled or erased and may still lie in files.
+    pub(crate) redacted: Arc<RwLock<Redacted>>,
+    /// Whether any message was ever recalled or edited here: if not, pages need not look.
+    pub(crate) has_changes: AtomicBool,
+    /// See [`applied`](Self::applied).
+    applied: AtomicU64,
+    /// Who waits for new messages, on all shards.
+    pub(crate) listeners: Arc<Listeners>,
     /// Rung when a memtable waits to be flushed.
     bell: Arc<Bell>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -90,6 +101,12 @@ pub(crate) enum Command {
     Freeze(oneshot::Sender<Result<()>>),
     /// Make everything written durable.
     Sync(oneshot::Sender<Result<()>>),
+    /// Begin a new log file.
+    Roll(oneshot::Sender<Result<()>>),
+    /// Remove log files that are kept to be used again.
+    DropSpares(oneshot::Sender<Result<()>>),
+    /// Count records of messages that a user sent.
+    CountSender(AppId, String, oneshot::Sender<Result<u64>>),
     /// Forget log positions before this one: every view is durable beyond them.
     Trim(u64, oneshot::Sender<Result<()>>),
 }
@@ -99,8 +116,33 @@ pub(crate) enum Command {
 pub(crate) struct Append {
     pub(crate) app: Arc<AppRecord>,
     pub(crate) messages: Messages,
+    /// Changes rows in the same batch, or refuses all of the messages.
+    pub(crate) guard: Option<Guard>,
     pub(crate) durability: Durability,
     pub(crate) reply: oneshot::Sender<Vec<Result<Receipt>>>,
+}
+
+/// Decides whether messages may be appended, and what changes with them.
+pub(crate) struct Guard(Box<GuardFn>);
+
+type GuardFn = dyn FnOnce(&mut Overlay<'_>, &Shard) -> Result<()> + Send;
+
+impl Guard {
+    pub(crate) fn new(
+        decide: impl FnOnce(&mut Overlay<'_>, &Shard) -> Result<()> + Send + 'static,
+    ) -> Self {
+        Self(Box::new(decide))
+    }
+
+    pub(crate) fn decide(self, rows: &mut Overlay<'_>, shard: &Shard) -> Result<()> {
+        (self.0)(rows, shard)
+    }
+}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guard").finish_non_exhaustive()
+    }
 }
 
 /// Live messages get the time of their commit, imported ones keep their own.
@@ -152,6 +194,7 @@ impl Shard {
         let append = Append {
             app,
             messages,
+            guard: None,
             durability,
             reply,
         };
@@ -160,6 +203,27 @@ impl Shard {
             .await
             .map_err(|_| closed())?;
         Ok(answer)
+    }
+
+    /// Appends one message if a decision allows it, and changes rows with it; waits until both are durable.
+    pub(crate) async fn append_if(
+        &self,
+        app: Arc<AppRecord>,
+        message: NewMessage,
+        decide: impl FnOnce(&mut Overlay<'_>, &Self) -> Result<()> + Send + 'static,
+    ) -> Result<Receipt> {
+        let (reply, answer) = oneshot::channel();
+        let append = Append {
+            app,
+            messages: Messages::Live(vec![message]),
+            guard: Some(Guard::new(decide)),
+            durability: Durability::Synced,
+            reply,
+        };
+        let pushed = self.queue.push(Command::Append(append)).await;
+        pushed.map_err(|_| closed())?;
+        let receipts = self.answered(answer).await?;
+        receipts.into_iter().next().unwrap_or_else(|| Err(closed()))
     }
 
     /// Waits for the receipts of submitted messages.
@@ -225,10 +289,10 @@ impl Shard {
     }
 
     /// Sends one of the store's own commands and waits for the answer.
-    pub(crate) fn ask_own(
+    pub(crate) fn ask_own<T>(
         &self,
-        command: impl FnOnce(oneshot::Sender<Result<()>>) -> Command,
-    ) -> Result<()> {
+        command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command,
+    ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         self.queue.push_own(command(reply)).map_err(|_| closed())?;
         answer.blocking_recv().map_err(|_| self.gone())?
@@ -273,6 +337,15 @@ impl Shard {
     /// Time since an arbitrary start.
     pub(crate) fn monotonic(&self) -> std::time::Duration {
         self.clock.monotonic()
+    }
+
+    /// The largest id that was given, to a message or to an arrival, when all before it could be read.
+    pub(crate) fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_applied(&self, id: u64) {
+        self.applied.store(id, Ordering::Release);
     }
 
     /// Tells the flusher that a memtable waits.

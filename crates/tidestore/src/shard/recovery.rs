@@ -10,10 +10,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tidestore_disk::{Disk, FileCache, Millis};
-use tidestore_kv::Engine;
+use tidestore_kv::{Engine, page_of};
 use tidestore_log::{FileLog, Log, LogOptions, Position};
 use tidestore_messages::{
     AppId, Applied, BlockCache, Conversation, Manifest, Message, MessageView, ReceiptKey,
@@ -23,6 +24,9 @@ use tidestore_messages::{
 use crate::apps::{AppRecord, Registry};
 use crate::attachments::{Desks, Mentions};
 use crate::background::Bell;
+use crate::delivery;
+use crate::delivery::listeners::Listeners;
+use crate::delivery::tables::CHANGES;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::StoreFile;
 use crate::guard::ClockGuard;
@@ -46,6 +50,7 @@ pub(crate) struct Parts {
     pub(crate) blocks: Arc<BlockCache>,
     pub(crate) bell: Arc<Bell>,
     pub(crate) desks: Desks,
+    pub(crate) listeners: Arc<Listeners>,
 }
 
 pub(crate) fn log_dir(shard: u16) -> PathBuf {
@@ -169,6 +174,7 @@ struct Batch {
 /// Replays the log into the views and returns the shard with its committer, which is not running yet.
 pub(crate) fn recover(parts: &Parts, opened: Opened) -> Result<(Arc<Shard>, Committer)> {
     let engine = Arc::clone(&opened.engine);
+    delivery::upgrade::complete_activity(&*engine)?;
     let shard = Arc::new(shard(parts, opened.number, engine)?);
     let mut replay = Replay::start(&shard)?;
     let from = Position(replay.applied.min(replay.flushed) + 1);
@@ -176,6 +182,9 @@ pub(crate) fn recover(parts: &Parts, opened: Opened) -> Result<(Arc<Shard>, Comm
         replay.batch(&shard, batch, records)
     })?;
     let (last_live, last_seen) = replay.finish(&shard);
+    *shard.redacted.write() = delivery::redaction::load(&*shard.engine)?;
+    let has_changes = !page_of(&*shard.engine, CHANGES, b"", None, false, 1)?.is_empty();
+    shard.has_changes.store(has_changes, Ordering::Relaxed);
     drop_deleted_apps(&shard)?;
     let log = Box::new(opened.log);
     let committer = Committer::new(Arc::clone(&shard), log, last_live, last_seen);
@@ -215,6 +224,8 @@ fn shard(parts: &Parts, number: u16, engine: Arc<dyn Engine>) -> Result<Shard> {
         receipts: tables::rows(&*engine, tables::RECEIPTS)?,
         next_generation: tables::number(&*engine, tables::NEXT_GENERATION)?.max(1),
     };
+    // Filled when the tables are what the log says, see `recover`.
+    let redacted = Arc::new(RwLock::default());
     let view = ViewParts {
         disk: Arc::clone(&parts.disk),
         clock: Arc::clone(&parts.clock),
@@ -227,6 +238,7 @@ fn shard(parts: &Parts, number: u16, engine: Arc<dyn Engine>) -> Result<Shard> {
             block_bytes: parts.options.block_bytes,
             level: parts.options.compression_level,
         },
+        redacted: Arc::clone(&redacted),
     };
     Ok(Shard {
         number,
@@ -247,6 +259,10 @@ fn shard(parts: &Parts, number: u16, engine: Arc<dyn Engine>) -> Result<Shard> {
         status: Mutex::new(Status::default()),
         bell: Arc::clone(&parts.bell),
         desks: Arc::clone(&parts.desks),
+        redacted,
+        has_changes: AtomicBool::default(),
+        applied: AtomicU64::default(),
+        listeners: Arc::clone(&parts.listeners),
         thread: Mutex::default(),
     })
 }
@@ -310,10 +326,10 @@ impl Replay {
                 self.last_live = self.last_live.max(row.message.id.0);
             }
         }
-        shard.heads.advance(
-            rows.iter()
-                .map(|row| (row.app, &row.conversation, row.message.seq, row.message.id)),
-        );
+        let heads = rows
+            .iter()
+            .map(|row| (row.app, &row.conversation, &row.message));
+        shard.heads.advance(heads);
         // Noted before the crash or not: the desks know.
         let mut mentions = Mentions::default();
         mentions.add(&rows, position);
@@ -328,6 +344,10 @@ impl Replay {
         {
             self.flushed = self.flushed.max(flushed);
             self.pending.retain(|(position, _)| *position > flushed);
+        }
+        if let Event::Rows(rows) = &event {
+            // Arrivals have ids too, and none may be given again.
+            self.last_live = self.last_live.max(delivery::intake::last_arrival(rows));
         }
         let numbers = Numbers {
             applied: position,

@@ -7,11 +7,16 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tidestore_disk::Millis;
+use tidestore_kv::Overlay;
 use tidestore_messages::{
-    AppId, Applied, Conversation, Message, MessageId, Receipt as Stored, ReceiptKey, Seq,
+    AppId, Applied, Conversation, Kind, Message, MessageId, Receipt as Stored, ReceiptKey,
+    Revision, Seq,
 };
 
 use crate::apps::AppRecord;
+use crate::delivery::intake::Intake;
+use crate::delivery::tables::put_read_by_all;
+use crate::delivery::views::hide;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::Times;
 use crate::message::{NewMessage, OldMessage, Receipt};
@@ -29,6 +34,7 @@ pub(crate) struct Stage {
     conversations: HashMap<(AppId, Conversation), Staged>,
     receipts: HashMap<ReceiptKey, Stored>,
     imported: BTreeSet<(AppId, MessageId)>,
+    intakes: HashMap<(AppId, Conversation), Intake>,
     /// The time of the batch.
     now: Millis,
 }
@@ -43,7 +49,7 @@ struct Staged {
 }
 
 /// A message may lie this far in the future: clocks differ, but not by more than a day.
-const FUTURE_MAX: Millis = 24 * 3_600_000;
+pub(crate) const FUTURE_MAX: Millis = 24 * 3_600_000;
 
 /// How many milliseconds an import may be moved when its own is full.
 const SPILL_MAX: u64 = 1_000;
@@ -59,7 +65,13 @@ impl Stage {
         self.conversations.clear();
         self.receipts.clear();
         self.imported.clear();
+        self.intakes.clear();
         self.now = times.now;
+    }
+
+    /// Where something is staged.
+    pub(crate) fn conversations(&self) -> impl Iterator<Item = &(AppId, Conversation)> {
+        self.conversations.keys()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -73,8 +85,10 @@ impl Stage {
         app: &AppRecord,
         message: NewMessage,
         last_live: &mut u64,
+        rows: &mut Overlay<'_>,
     ) -> Result<Receipt> {
         let id = AppId(app.id);
+        let message = placed(shard, message);
         let key = receipt_key(shard, id, &message);
         if let Some(stored) = self.known_receipt(shard, key)? {
             return Ok(duplicate(stored));
@@ -82,7 +96,7 @@ impl Stage {
         let message_id = next_live(*last_live, self.now, shard.number);
         let seq = self.next_seq(shard, id, &message.conversation)?;
         *last_live = message_id.0;
-        Ok(self.put(id, message, message_id, seq, key))
+        Ok(self.put(id, message, message_id, seq, key, rows))
     }
 
     /// Stages an imported message; it keeps its time.
@@ -91,13 +105,18 @@ impl Stage {
         shard: &Shard,
         app: &AppRecord,
         old: OldMessage,
+        last_live: &mut u64,
+        rows: &mut Overlay<'_>,
     ) -> Result<Receipt> {
         let id = AppId(app.id);
         let OldMessage {
             message,
             time,
             occurrence,
+            is_pending,
+            is_read,
         } = old;
+        let message = placed(shard, message);
         let key = receipt_key(shard, id, &message);
         if let Some(stored) = self.known_receipt(shard, key)? {
             return Ok(duplicate(stored));
@@ -109,7 +128,31 @@ impl Stage {
         let message_id = self.next_imported(shard, id, time)?;
         let seq = self.next_seq(shard, id, &message.conversation)?;
         self.imported.insert((id, message_id));
-        Ok(self.put(id, message, message_id, seq, key))
+        if is_pending {
+            let arrival = next_live(*last_live, self.now, shard.number);
+            *last_live = arrival.0;
+            self.take_in(id, &message.conversation, seq, arrival, rows)?;
+        }
+        if is_read {
+            put_read_by_all(rows, id, &message.conversation, seq.0);
+        }
+        Ok(self.put(id, message, message_id, seq, key, rows))
+    }
+
+    /// Notes that an imported message has to be delivered, as if it had arrived now.
+    fn take_in(
+        &mut self,
+        app: AppId,
+        conversation: &Conversation,
+        seq: Seq,
+        arrival: MessageId,
+        rows: &mut Overlay<'_>,
+    ) -> Result<()> {
+        let intakes = self.intakes.entry((app, conversation.clone()));
+        let intake = intakes
+            .and_modify(|intake| intake.extend(seq.0, arrival.0))
+            .or_insert_with(|| Intake::of(seq.0, arrival.0));
+        intake.put(rows, app, conversation)
     }
 
     fn put(
@@ -119,6 +162,7 @@ impl Stage {
         id: MessageId,
         seq: Seq,
         receipt: Option<ReceiptKey>,
+        rows: &mut Overlay<'_>,
     ) -> Receipt {
         let NewMessage {
             conversation,
@@ -128,7 +172,11 @@ impl Stage {
             ext,
             client_id,
             attachments,
+            hidden_from,
         } = message;
+        for user in hidden_from {
+            hide(rows, app, &conversation, &user, seq, id);
+        }
         let sender = sender.into();
         let message = Message {
             id,
@@ -139,16 +187,14 @@ impl Stage {
             ext,
             client_id,
             attachments,
+            revision: Revision::Original,
         };
         record::put_message(&mut self.bytes, app, &conversation, &message);
         if let Some(key) = receipt {
             self.receipts.insert(key, Stored { id, seq });
         }
         if let Some(staged) = self.conversations.get_mut(&(app, conversation.clone())) {
-            staged.head = Position {
-                last_seq: seq.0,
-                last_id: staged.head.last_id.max(id.0),
-            };
+            staged.head = staged.head.after(seq, id);
             staged.youngest = staged.youngest.max(id.millis());
             staged.rows.push(self.applied.len());
         }
@@ -312,6 +358,22 @@ impl Stage {
 fn imported_at(time: Millis, shard: u16) -> (MessageId, MessageId) {
     let at = |counter| MessageId::new(time, shard, true, counter);
     (at(0), at(MessageId::COUNTER_MAX))
+}
+
+/// Puts a message where it is kept: commands go into the aside, unless the store shows them as history.
+fn placed(shard: &Shard, message: NewMessage) -> NewMessage {
+    let is_aside = match message.kind {
+        Kind::Notice => true,
+        Kind::Command => !shard.options.commands_in_history,
+        _ => false,
+    };
+    if !is_aside {
+        return message;
+    }
+    NewMessage {
+        conversation: message.conversation.aside(),
+        ..message
+    }
 }
 
 fn receipt_key(shard: &Shard, app: AppId, message: &NewMessage) -> Option<ReceiptKey> {

@@ -1,0 +1,34 @@
+//! What becomes of messages behind the store: inboxes of devices, conversations as each user sees them, changes.
+//!
+//! There is one copy of each message. Everything here is a cursor over it (how far a device has got, a user has read, has
+//! deleted) or a row beside it (a change, a reaction, whom it is hidden from).
+
+pub(crate) mod changes;
+mod conversation_list;
+mod cursor;
+mod devices;
+mod erasure;
+mod history_file;
+mod inbox;
+pub(crate) mod intake;
+pub(crate) mod listeners;
+mod pending;
+mod reactions;
+pub(crate) mod reader;
+pub(crate) mod redaction;
+mod state;
+mod stream;
+pub(crate) mod tables;
+pub(crate) mod upgrade;
+mod user_view;
+pub(crate) mod views;
+
+pub use changes::{By, Notice, PINS_MAX};
+pub use conversation_list::{Listed, ListedPage};
+pub use erasure::Traces;
+pub use history_file::HistoryFile;
+pub use inbox::{Inbox, InboxPage, Pending};
+pub use reactions::{ReactionCount, Reactor, ReactorPage};
+pub use state::{DeliveryState, Readers};
+pub use stream::{Event, InboxStream, Signal};
+pub use user_view::{Filter, HistoryPage, UserView};

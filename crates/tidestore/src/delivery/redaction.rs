@@ -1,0 +1,114 @@
+//! Contents that may not stay: they leave every file that holds them.
+//!
+//! A recalled message, or one of an erased sender, is blank to readers at once. Its bytes lie in a memtable and the log, or
+//! in a segment. A pass writes the memtable and those segments anew without them, and lets go of the log files and spares
+//! that had them.
+
+use compact_str::CompactString;
+use tidestore_kv::{Engine, scan};
+use tidestore_messages::{AppId, MessageId, Redacted};
+use tidestore_plan::AttachmentId;
+
+use crate::delivery::tables::{ERASED, SCRUBS, number, number_behind, text};
+use crate::error::Result;
+use crate::expiry::MergeReport;
+use crate::shard::{Command, Shard};
+
+/// What the tables say has to go.
+pub(crate) fn load(engine: &dyn Engine) -> Result<Redacted> {
+    let mut redacted = Redacted::default();
+    each_scrub(engine, |app, id, _| {
+        redacted.messages.insert((app, id));
+    })?;
+    scan(engine, ERASED, b"", |key, value| {
+        if let (Some((app, user)), Ok(id)) = (key.split_first_chunk::<4>(), number(value)) {
+            let user = text(user).map(CompactString::from).unwrap_or_default();
+            let app = AppId(u32::from_be_bytes(*app));
+            redacted.senders.insert((app, user), MessageId(id));
+        }
+        Ok(())
+    })?;
+    Ok(redacted)
+}
+
+/// Shows every recalled message that may still lie somewhere, and what it refers to.
+fn each_scrub(
+    engine: &dyn Engine,
+    mut visit: impl FnMut(AppId, MessageId, Vec<AttachmentId>),
+) -> Result<()> {
+    scan(engine, SCRUBS, b"", |key, value| {
+        let (attachments, _) = value.as_chunks::<16>();
+        let attachments = attachments.iter().copied().map(AttachmentId::from_bytes);
+        if let Some((app, _)) = key.split_first_chunk::<4>()
+            && let Ok((id, _)) = number_behind(key, app)
+        {
+            let app = AppId(u32::from_be_bytes(*app));
+            visit(app, MessageId(id), attachments.collect());
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// What recalled messages refer to, by app: references that have to be taken back before the pass forgets them.
+pub(crate) fn references(engine: &dyn Engine) -> Result<Vec<(AppId, MessageId, AttachmentId)>> {
+    let mut found = Vec::new();
+    each_scrub(engine, |app, id, attachments| {
+        found.extend(
+            attachments
+                .into_iter()
+                .map(|attachment| (app, id, attachment)),
+        );
+    })?;
+    Ok(found)
+}
+
+impl Shard {
+    /// Takes off the disk what was recalled or erased before this call.
+    pub(crate) fn scrub(&self, report: &mut MergeReport) -> Result<()> {
+        let redacted = self.redacted.read().clone();
+        if redacted.is_empty() {
+            return Ok(());
+        }
+        // The log files that hold it are closed first, so that the flush lets go of them.
+        self.ask_own(Command::Roll)?;
+        self.flush()?;
+        {
+            let _turn = self.tidying.lock();
+            for job in self.view.plan_redactions(&redacted)? {
+                let merged = self.view.write_merge(&job)?;
+                self.install_merge(&job, merged, report)?;
+            }
+        }
+        self.ask_own(Command::DropSpares)?;
+        self.forget_scrubbed(&redacted)
+    }
+
+    fn forget_scrubbed(&self, redacted: &Redacted) -> Result<()> {
+        let done = redacted.clone();
+        self.change_own(move |rows, _| {
+            for (app, id) in &done.messages {
+                let key = [app.0.to_be_bytes().as_slice(), &id.0.to_be_bytes()].concat();
+                rows.delete(SCRUBS, key);
+            }
+            for (app, user) in done.senders.keys() {
+                let key = [app.0.to_be_bytes().as_slice(), user.as_bytes()].concat();
+                rows.delete(ERASED, key);
+            }
+            Ok(())
+        })?;
+        let mut left = self.redacted.write();
+        left.messages
+            .retain(|place| !redacted.messages.contains(place));
+        left.senders
+            .retain(|sender, last| redacted.senders.get(sender) != Some(last));
+        Ok(())
+    }
+
+    /// Forgets what a deleted app wanted to be gone: all of it is.
+    pub(crate) fn forget_redacted(&self, app: AppId) {
+        let mut redacted = self.redacted.write();
+        redacted.messages.retain(|(of, _)| *of != app);
+        redacted.senders.retain(|(of, _), _| *of != app);
+    }
+}

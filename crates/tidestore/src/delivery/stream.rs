@@ -1,0 +1,174 @@
+//! Messages as they come: an inbox that waits.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use compact_str::CompactString;
+use futures_util::Stream;
+use tidestore_messages::{AppId, Conversation};
+use tidestore_plan::UserId;
+
+use crate::app::App;
+use crate::delivery::devices::Reached;
+use crate::delivery::inbox::{Inbox, Pending};
+use crate::delivery::listeners::{Listener, Listeners};
+use crate::error::Result;
+
+/// Something that is worth telling only those who are listening: that somebody types, has come online, has read, or a
+/// message for those online only. It is never stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signal {
+    /// Where it belongs.
+    pub conversation: Conversation,
+    /// Who caused it.
+    pub from: UserId,
+    /// What it is, in the server's own words, such as `typing`.
+    pub kind: CompactString,
+    /// What it says.
+    pub body: Bytes,
+}
+
+/// What a [`InboxStream`] yields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A message of the inbox.
+    Message(Pending),
+    /// A signal.
+    Signal(Signal),
+}
+
+/// Messages that are read ahead.
+const PAGE: usize = 256;
+
+/// The messages of an inbox from its acknowledged cursor on, as they come: none missing, none twice.
+///
+/// It reads from the store at the pace of its caller: a slow one costs no memory. Nothing is acknowledged by itself.
+#[derive(Debug)]
+pub struct InboxStream {
+    app: App,
+    user: UserId,
+    device: String,
+    listener: Arc<Listener>,
+    /// Where the next page begins.
+    next: Reached,
+    /// Up to where messages were handed out.
+    handed: Reached,
+    ahead: std::vec::IntoIter<Pending>,
+    channels: Vec<Conversation>,
+}
+
+impl InboxStream {
+    pub(crate) async fn start(inbox: &Inbox<'_>) -> Result<Self> {
+        let begin = inbox.begin().await?;
+        let subscription = Self {
+            app: inbox.app.clone(),
+            user: inbox.user.clone(),
+            device: inbox.device.clone(),
+            listener: Arc::default(),
+            next: begin.clone(),
+            handed: begin,
+            ahead: Vec::new().into_iter(),
+            channels: Vec::new(),
+        };
+        let name = subscription.user.as_str();
+        let (listener, app) = (&subscription.listener, subscription.app.id());
+        listeners(&subscription.app).listen(listener, app, name);
+        Ok(subscription)
+    }
+
+    /// Waits for the next message or signal. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Inbox::page`]. The next call tries again.
+    pub async fn next(&mut self) -> Result<Event> {
+        loop {
+            if let Some(signal) = self.listener.take_signal() {
+                return Ok(Event::Signal(signal));
+            }
+            if let Some(pending) = self.ahead.next() {
+                self.handed.advance(&pending.reached);
+                return Ok(Event::Message(pending));
+            }
+            if self.read_ahead().await? {
+                continue;
+            }
+            self.channels = self.wait_for().await?;
+            // What came before that has woken nobody.
+            if !self.read_ahead().await? {
+                self.listener.wait().await;
+            }
+        }
+    }
+
+    /// Acknowledges all messages that were handed out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Inbox::acknowledge`].
+    pub async fn acknowledge(&self) -> Result<()> {
+        let inbox = self.app.inbox(&self.user, &self.device)?;
+        inbox.reach(self.handed.clone()).await
+    }
+
+    /// The same as a stream, which ends with the first error.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Event>> + Send {
+        futures_util::stream::unfold(Some(self), |subscription| async move {
+            let mut subscription = subscription?;
+            let event = subscription.next().await;
+            let rest = event.is_ok().then_some(subscription);
+            Some((event, rest))
+        })
+    }
+
+    async fn read_ahead(&mut self) -> Result<bool> {
+        let (user, from) = (self.user.clone(), self.next.clone());
+        let drained = self
+            .app
+            .read(move |reader| reader.drain(&user, &from, PAGE, None))
+            .await?;
+        let found = !drained.items.is_empty();
+        let (from, reached) = (std::mem::take(&mut self.next), drained.reached);
+        let items = drained.items.into_iter();
+        let ahead: Vec<Pending> = items
+            .map(|item| Pending::of(item, &from, &reached))
+            .collect();
+        self.ahead = ahead.into_iter();
+        self.next = reached;
+        Ok(found)
+    }
+
+    async fn wait_for(&self) -> Result<Vec<Conversation>> {
+        let (user, listener) = (self.user.clone(), Arc::clone(&self.listener));
+        let app = self.app.id();
+        self.app
+            .read(move |reader| {
+                let channels = reader.channels_of(&user)?;
+                let listeners = reader.home.listeners.as_ref();
+                listeners.wait_for(&listener, app, user.as_str(), &channels);
+                Ok(channels)
+            })
+            .await
+    }
+}
+
+impl Drop for InboxStream {
+    fn drop(&mut self) {
+        let (app, user) = (self.app.id(), self.user.as_str());
+        listeners(&self.app).forget(&self.listener, app, user, &self.channels);
+    }
+}
+
+fn listeners(app: &App) -> &Listeners {
+    &app.home().listeners
+}
+
+impl App {
+    /// Hands a signal to everybody of some users who is listening, and says how many devices that are. Nothing is stored,
+    /// and a slow listener may lose old ones.
+    pub fn signal<'a>(&self, to: impl IntoIterator<Item = &'a UserId>, signal: &Signal) -> usize {
+        let app: AppId = self.id();
+        let reached = |user: &UserId| listeners(self).signal(app, user.as_str(), signal);
+        to.into_iter().map(reached).sum()
+    }
+}
