@@ -7,8 +7,8 @@ use tidestore::plan::{AppKey, AttachmentId, Plan, ResourceId, UserId};
 use tidestore::{Conversation, EngineKind};
 
 use crate::commands::{
-    app, attr, blob, channel, demo, expire, export, history, import, inspect, rebuild, send,
-    thread, usage, user,
+    app, attr, blob, change, channel, demo, expire, export, history, import, inbox, inspect,
+    rebuild, send, tail, thread, usage, user, verify,
 };
 
 const EXIT_CODES: &str = "\
@@ -66,6 +66,24 @@ pub(crate) enum Command {
     Attr(attr::AttrCommand),
     /// Send a message, if the directory allows it
     Send(send::Send),
+    /// Show what is pending for a device of a user, in the order of arrival
+    Inbox(inbox::Inbox),
+    /// Say that a device has what `inbox` showed
+    Ack(inbox::Ack),
+    /// List a user's conversations with unread counts, the newest first
+    Conversations(inbox::Conversations),
+    /// Mark a conversation as read by a user
+    Read(inbox::Read),
+    /// Take a message back
+    Recall(change::Recall),
+    /// Replace the text of a message
+    Edit(change::Edit),
+    /// React to a message, or show the reactions to it
+    React(change::React),
+    /// Erase a user, and all that he sent if asked
+    Erase(change::Erase),
+    /// Follow a conversation: print its last messages, then new ones as they come
+    Tail(tail::Tail),
     /// Store, read, list and delete attachments
     #[command(subcommand)]
     Blob(blob::BlobCommand),
@@ -83,7 +101,7 @@ pub(crate) enum Command {
     /// Copy the tables into new files, of the same engine or another; the store must not be open
     Rebuild(rebuild::Rebuild),
     /// Walk every checksum, index and counter; exit code 1 if anything is off
-    Verify,
+    Verify(verify::Verify),
 }
 
 /// Parses an app key.

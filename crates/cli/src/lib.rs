@@ -61,6 +61,17 @@ async fn dispatch(args: Args, output: Output) -> Result<ExitCode, Failure> {
         Command::Thread(thread) => commands::thread::run(&place, output, thread).await?,
         Command::Attr(attr) => commands::attr::run(&place, output, attr).await?,
         Command::Send(send) => commands::send::run(&place, output, send).await?,
+        Command::Inbox(inbox) => commands::inbox::inbox(&place, output, &inbox).await?,
+        Command::Ack(ack) => commands::inbox::ack(&place, output, &ack).await?,
+        Command::Conversations(list) => {
+            commands::inbox::conversations(&place, output, &list).await?;
+        }
+        Command::Read(read) => commands::inbox::read(&place, output, &read).await?,
+        Command::Recall(recall) => commands::change::recall(&place, output, &recall).await?,
+        Command::Edit(edit) => commands::change::edit(&place, output, edit).await?,
+        Command::React(react) => commands::change::react(&place, output, &react).await?,
+        Command::Erase(erase) => commands::change::erase(&place, output, &erase).await?,
+        Command::Tail(tail) => commands::tail::run(&place, output, &tail).await?,
         Command::Rebuild(rebuild) => commands::rebuild::run(&place, output, &rebuild).await?,
         Command::Blob(blob) => commands::blob::run(&place, output, &blob).await?,
         Command::Import(import) => commands::import::run(&place, output, &import).await?,
@@ -69,7 +80,7 @@ async fn dispatch(args: Args, output: Output) -> Result<ExitCode, Failure> {
         Command::Usage(usage) => commands::usage::run(&place, output, &usage).await?,
         Command::Expire(expire) => commands::expire::run(&place, output, &expire).await?,
         Command::Inspect(inspect) => commands::inspect::run(output, &inspect).await?,
-        Command::Verify => return commands::verify::run(&place, output).await,
+        Command::Verify(verify) => return commands::verify::run(&place, output, &verify).await,
     }
     Ok(ExitCode::SUCCESS)
 }

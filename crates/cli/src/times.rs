@@ -16,6 +16,19 @@ pub(crate) fn parse(text: &str) -> Result<Millis, String> {
     parse_at(text, now())
 }
 
+/// Parses `2026112310`: an hour, UTC.
+pub(crate) fn parse_hour(text: &str) -> Result<Millis, String> {
+    let refused = || format!("{text:?} is no hour; write year, month, day and hour, 2026112310");
+    let digits = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parts = text.split_at_checked(8).filter(|_| digits);
+    let (day, hour) = parts.ok_or_else(refused)?;
+    let (year, rest) = day.split_at(4);
+    let (month, day) = rest.split_at(2);
+    let text = format!("{year}-{month}-{day}T{hour}:00:00Z");
+    let time: Timestamp = text.parse().map_err(|_| refused())?;
+    Millis::try_from(time.as_millisecond()).map_err(|_| refused())
+}
+
 fn parse_at(text: &str, now: Millis) -> Result<Millis, String> {
     let text = text.trim();
     if text == "now" {

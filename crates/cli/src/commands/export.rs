@@ -1,13 +1,15 @@
-//! `export KEY [--chat C] [--since T] [--until T]`.
+//! `export KEY [--chat C] [--since T] [--until T]`, `export KEY --hour H`.
+
+use std::io::{self, Write};
 
 use clap::Args;
 use tidestore::plan::AppKey;
-use tidestore::{App, Conversation, Cursor, ErrorKind, Page, Store};
+use tidestore::{App, Conversation, Cursor, ErrorKind, Kind, Page, Revision, Store};
 
 use crate::args::{app_key, chat};
 use crate::error::Failure;
 use crate::lines::Outgoing;
-use crate::output::{Lines, Output};
+use crate::output::{Lines, Output, count};
 use crate::session::{Missing, Place, close};
 use crate::times;
 
@@ -25,6 +27,9 @@ pub(crate) struct Export {
     /// Only messages before this time
     #[arg(long, value_name = "TIME", value_parser = times::parse, allow_hyphen_values = true)]
     until: Option<u64>,
+    /// The history file of an hour (UTC) as the service offers it, such as 2026112310: JSON lines, compressed by gzip
+    #[arg(long, value_name = "YYYYMMDDHH", value_parser = times::parse_hour, conflicts_with_all = ["chat", "since", "until"])]
+    hour: Option<u64>,
 }
 
 /// Conversations that are listed at a time.
@@ -38,6 +43,9 @@ pub(crate) async fn run(place: &Place, output: Output, args: &Export) -> Result<
 
 async fn export(store: &Store, output: Output, args: &Export) -> Result<(), Failure> {
     let app = store.app(&args.key)?;
+    if let Some(hour) = args.hour {
+        return history_file(&app, hour, output).await;
+    }
     let mut lines = Lines::start();
     if let Some(conversation) = &args.chat {
         conversation_lines(&app, conversation, args, &mut lines).await?;
@@ -67,13 +75,35 @@ async fn export(store: &Store, output: Output, args: &Export) -> Result<(), Fail
     damaged.map_or(Ok(()), |error| Err(error.into()))
 }
 
+async fn history_file(app: &App, hour: u64, output: Output) -> Result<(), Failure> {
+    let mut file = app.history_file(hour)?;
+    let mut stdout = io::stdout().lock();
+    while let Some(piece) = file.next().await? {
+        stdout.write_all(&piece).map_err(Failure::stdout)?;
+    }
+    stdout.flush().map_err(Failure::stdout)?;
+    output.note(&format!("{} messages", count(file.messages())));
+    Ok(())
+}
+
+/// The lines of a conversation, then of the commands beside it.
 async fn conversation_lines(
     app: &App,
     conversation: &Conversation,
     args: &Export,
     lines: &mut Lines,
 ) -> Result<(), Failure> {
-    let until = args.until.unwrap_or(u64::MAX);
+    lines_of(app, conversation, args, lines).await?;
+    lines_of(app, &conversation.aside(), args, lines).await
+}
+
+async fn lines_of(
+    app: &App,
+    conversation: &Conversation,
+    args: &Export,
+    lines: &mut Lines,
+) -> Result<(), Failure> {
+    let (until, main) = (args.until.unwrap_or(u64::MAX), conversation.main());
     let mut cursor = Cursor::Time(args.since.unwrap_or(0));
     loop {
         let page = app
@@ -83,7 +113,13 @@ async fn conversation_lines(
             if message.millis() >= until {
                 return Ok(());
             }
-            lines.write(&Outgoing::new(conversation, message))?;
+            let is_gone = matches!(
+                message.revision,
+                Revision::Recalled { .. } | Revision::Erased
+            );
+            if !is_gone && message.kind != Kind::Notice {
+                lines.write(&Outgoing::new(&main, message))?;
+            }
         }
         match page.last() {
             Some(last) => cursor = Cursor::Id(last.id),

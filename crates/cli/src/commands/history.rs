@@ -2,7 +2,7 @@
 
 use clap::Args;
 use tidestore::plan::AppKey;
-use tidestore::{Conversation, Cursor, Message, MessageId, Page, Store};
+use tidestore::{Conversation, Cursor, Kind, Message, MessageId, Notice, Page, Revision, Store};
 
 use crate::args::{app_key, chat};
 use crate::error::Failure;
@@ -70,18 +70,42 @@ fn text(messages: &[Message]) -> String {
         .width()
         .map_or(80, |width| usize::from(width).saturating_sub(taken).max(20));
     for message in messages {
-        let body = String::from_utf8_lossy(&message.body);
-        let body = if message.kind == tidestore::Kind::Text {
-            plain(&body)
-        } else {
-            format!("[{}] {}", message.kind.as_str(), plain(&body))
-        };
         table.add_row([
             message.id.to_string(),
             times::show(message.millis()),
             message.sender.to_string(),
-            cut(&body, width),
+            cut(&shown(message), width),
         ]);
     }
     table.to_string()
+}
+
+/// A message as people read it.
+pub(crate) fn shown(message: &Message) -> String {
+    match message.revision {
+        Revision::Recalled { .. } => return "[recalled]".to_owned(),
+        Revision::Erased => return "[erased]".to_owned(),
+        Revision::Original | Revision::Edited { .. } => {}
+    }
+    let body = plain(&String::from_utf8_lossy(&message.body));
+    let body = match (Notice::of(message), message.kind) {
+        (Some(notice), _) => notice_text(&notice),
+        (None, Kind::Text) => body,
+        (None, kind) => format!("[{}] {body}", kind.as_str()),
+    };
+    if matches!(message.revision, Revision::Edited { .. }) {
+        return format!("{body} (edited)");
+    }
+    body
+}
+
+fn notice_text(notice: &Notice) -> String {
+    match notice {
+        Notice::Recalled(id) => format!("[recalled {id}]"),
+        Notice::Edited(id, version) => format!("[edited {id}, version {version}]"),
+        Notice::Reacted(id, reaction) => format!("[{} to {id}]", plain(reaction)),
+        Notice::Unreacted(id, reaction) => format!("[no longer {} to {id}]", plain(reaction)),
+        Notice::Pinned(id) => format!("[pinned {id}]"),
+        Notice::Unpinned(id) => format!("[unpinned {id}]"),
+    }
 }

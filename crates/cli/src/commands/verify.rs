@@ -1,16 +1,30 @@
-//! `verify`.
+//! `verify [--erased USER]`.
 
 use std::process::ExitCode;
 
+use clap::Args;
 use serde_json::json;
-use tidestore::VerifyReport;
+use tidestore::plan::{AppKey, UserId};
+use tidestore::{Store, Traces, VerifyReport};
 
+use crate::args::user;
 use crate::error::Failure;
-use crate::output::{Output, count, plain};
+use crate::output::{Output, count, plain, table};
 use crate::session::{Missing, Place, close};
 
-pub(crate) async fn run(place: &Place, output: Output) -> Result<ExitCode, Failure> {
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Look for what is left of an erased user instead, in all apps
+    #[arg(long, value_name = "USER", value_parser = user)]
+    erased: Option<UserId>,
+}
+
+pub(crate) async fn run(place: &Place, output: Output, args: &Verify) -> Result<ExitCode, Failure> {
     let store = place.open_briefly(output, Missing::Refuse).await?;
+    if let Some(user) = &args.erased {
+        let ended = find_traces(&store, output, user).await;
+        return close(&store, ended).await;
+    }
     let bar = output.progress(None, "{spinner} verifying, {elapsed}");
     bar.enable_steady_tick(std::time::Duration::from_millis(100));
     let ended = store.verify().await.map_err(Failure::from);
@@ -22,6 +36,59 @@ pub(crate) async fn run(place: &Place, output: Output) -> Result<ExitCode, Failu
     } else {
         ExitCode::from(1)
     })
+}
+
+async fn find_traces(store: &Store, output: Output, user: &UserId) -> Result<ExitCode, Failure> {
+    let mut found = Vec::new();
+    for info in store.apps() {
+        found.push((
+            info.key.clone(),
+            store.app(&info.key)?.find_traces(user).await?,
+        ));
+    }
+    output.show(
+        || {
+            let rows = found.iter().map(|(key, traces)| {
+                let is_left = |is_left| if is_left { "left" } else { "gone" };
+                [
+                    key.to_string(),
+                    is_left(traces.account).to_owned(),
+                    is_left(traces.attributes).to_owned(),
+                    count(traces.rows),
+                    count(traces.sent_marks),
+                    count(traces.messages),
+                    count(traces.log_records),
+                ]
+            });
+            let mut table = table([
+                "app",
+                "account",
+                "attributes",
+                "rows",
+                "marks",
+                "messages",
+                "in the log",
+            ]);
+            table.add_rows(rows);
+            table.to_string()
+        },
+        || {
+            let value = |(key, traces): &(AppKey, Traces)| {
+                json!({
+                    "app": key.as_str(),
+                    "account": traces.account,
+                    "attributes": traces.attributes,
+                    "rows": traces.rows,
+                    "marks": traces.sent_marks,
+                    "messages": traces.messages,
+                    "log_records": traces.log_records,
+                })
+            };
+            found.iter().map(value).collect()
+        },
+    )?;
+    let is_gone = found.iter().all(|(_, traces)| traces.is_empty());
+    Ok(ExitCode::from(u8::from(!is_gone)))
 }
 
 fn text(report: &VerifyReport) -> String {
