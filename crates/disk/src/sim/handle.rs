@@ -66,6 +66,7 @@ impl File for SimFile {
         };
         self.check_writable("write")?;
         let buf = buf.get(..limit).unwrap_or(buf);
+        state.written += buf.len() as u64;
         if buf.is_empty() && limit == 0 && !crashes {
             return Err(self
                 .error("write", Errno::IO)

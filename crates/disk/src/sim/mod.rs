@@ -64,6 +64,7 @@ struct State {
     locks: BTreeSet<InodeId>,
     short_io: Option<usize>,
     punches: bool,
+    written: u64,
 }
 
 impl Default for SimDisk {
@@ -85,6 +86,7 @@ impl SimDisk {
             locks: BTreeSet::new(),
             short_io,
             punches,
+            written: 0,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -160,6 +162,11 @@ impl SimDisk {
     /// How many operations of a kind have been asked for.
     pub fn count(&self, kind: OpKind) -> u64 {
         self.state.lock().faults.count(kind)
+    }
+
+    /// How many bytes have been written to files.
+    pub fn written(&self) -> u64 {
+        self.state.lock().written
     }
 
     /// The bytes of a file as the process sees them; not an operation.

@@ -34,7 +34,7 @@ pub struct Listed {
 pub struct ListedPage {
     /// The conversations.
     pub items: Vec<Listed>,
-    /// Where the next page goes on; `None` at the end.
+    /// Where the next page goes on, which may turn out to be empty; `None` at the end.
     pub next: Option<String>,
 }
 
