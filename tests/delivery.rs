@@ -259,14 +259,14 @@ fn offline_caps_keep_the_newest() {
 }
 
 #[test]
-fn bad_input_is_refused_and_changes_nothing() {
+fn cursors_and_names_that_do_not_fit_are_refused() {
     run(async {
         let machine = Machine::new();
         let (store, app) = machine.open_app(Plan::Pro).await;
         register(&app, &["ann", "bob", "cid"]).await;
         let chat = direct("ann", "bob");
-        let sent = say(&app, &chat, "ann", "hello").await;
-        let (ann, bob, cid) = (user("ann"), user("bob"), user("cid"));
+        say(&app, &chat, "ann", "hello").await;
+        let (ann, bob) = (user("ann"), user("bob"));
         let inbox = app.inbox(&ann, "phone").unwrap();
         let page = inbox.page(None, 9).await.unwrap();
         // Cursors of others, of other lists, of another app, made up, cut, far too long.
@@ -307,6 +307,19 @@ fn bad_input_is_refused_and_changes_nothing() {
                 &ErrorKind::Argument
             );
         }
+        assert_eq!(store.verify().await.unwrap().problems, []);
+    });
+}
+
+#[test]
+fn who_may_not_change_a_message_does_not() {
+    run(async {
+        let machine = Machine::new();
+        let (store, app) = machine.open_app(Plan::Pro).await;
+        register(&app, &["ann", "bob", "cid"]).await;
+        let chat = direct("ann", "bob");
+        let sent = say(&app, &chat, "ann", "hello").await;
+        let (ann, bob, cid) = (user("ann"), user("bob"), user("cid"));
         // Conversations of others, unknown messages, foreign messages.
         let view = app.as_user(&cid);
         let refused = view.mark_read(&chat, None).await.unwrap_err();
@@ -363,6 +376,19 @@ fn bad_input_is_refused_and_changes_nothing() {
         assert!(
             matches!(limit.kind(), ErrorKind::Limit(limit) if limit.limit() == Exceeded::Limit(Limit::RoamIgnoreUsers))
         );
+        assert_eq!(store.verify().await.unwrap().problems, []);
+    });
+}
+
+#[test]
+fn reactions_have_their_limits() {
+    run(async {
+        let machine = Machine::new();
+        let (store, app) = machine.open_app(Plan::Pro).await;
+        register(&app, &["ann", "bob", "cid"]).await;
+        let chat = direct("ann", "bob");
+        let sent = say(&app, &chat, "ann", "hello").await;
+        let (ann, bob) = (user("ann"), user("bob"));
         // Reactions: 20 kinds of at most 128 characters, each user each once.
         for n in 0..20 {
             app.react(sent.id, &bob, &format!("r{n}")).await.unwrap();
