@@ -148,7 +148,7 @@ fn two_devices_and_a_killed_store_miss_nothing() {
             let words: Vec<&str> = line.split(' ').collect();
             match words.as_slice() {
                 ["sent", number, seq] => {
-                    sent[number.parse::<usize>().unwrap()] = seq.parse().unwrap()
+                    sent[number.parse::<usize>().unwrap()] = seq.parse().unwrap();
                 }
                 [_, device, ..] => {
                     if let Some(device) = DEVICES.iter().find(|known| *known == device) {

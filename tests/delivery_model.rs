@@ -554,7 +554,7 @@ impl World {
             inbox.acknowledge(&page.cursor).await.unwrap();
         } else if let Some(last) = take.checked_sub(1) {
             inbox
-                .acknowledge(&inbox.cursor_of(&page.items[last]))
+                .acknowledge(&inbox.cursor_of(&page, &page.items[last]))
                 .await
                 .unwrap();
         }

@@ -29,7 +29,8 @@ pub struct Pending {
     pub conversation: Conversation,
     /// The message.
     pub message: Message,
-    pub(crate) reached: Reached,
+    /// The id of its arrival.
+    pub(crate) arrival: u64,
 }
 
 /// A page of pending messages, in the order in which they arrived.
@@ -41,22 +42,25 @@ pub struct InboxPage {
     pub cursor: String,
     /// Whether there are more.
     pub more: bool,
+    /// Where the page begins and ends.
+    span: Span,
 }
 
-impl Pending {
-    pub(crate) fn of(
-        (arrival, conversation, message): (u64, Conversation, Message),
-        from: &Reached,
-        page: &Reached,
-    ) -> Self {
-        // Everything up to this arrival was handed out, on every shard; but never more than the page knows of.
-        let mut reached = Reached(page.0.iter().map(|id| arrival.min(*id)).collect());
-        reached.advance(from);
-        Self {
-            conversation,
-            message,
-            reached,
-        }
+/// From where to where a page goes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Span {
+    pub(crate) from: Reached,
+    pub(crate) to: Reached,
+}
+
+impl Span {
+    /// How far a device has come that got everything up to an arrival.
+    pub(crate) fn up_to(&self, arrival: u64) -> Reached {
+        // On every shard all of it was handed out; but never more than the page knows of.
+        let ids = self.to.0.iter().map(|id| arrival.min(*id));
+        let mut reached = Reached(ids.collect());
+        reached.advance(&self.from);
+        reached
     }
 }
 
@@ -122,14 +126,14 @@ impl Inbox<'_> {
             .app
             .read(move |reader| reader.drain(&user, &begin, limit, caps))
             .await?;
-        let reached = drained.reached;
-        let items = drained.items.into_iter();
         Ok(InboxPage {
-            items: items
-                .map(|item| Pending::of(item, &from, &reached))
-                .collect(),
-            cursor: self.encode(&reached),
+            items: drained.items,
+            cursor: self.encode(&drained.reached),
             more: drained.more,
+            span: Span {
+                from,
+                to: drained.reached,
+            },
         })
     }
 
@@ -143,9 +147,9 @@ impl Inbox<'_> {
         self.reach(self.decode(cursor)?).await
     }
 
-    /// The cursor of a message: acknowledges it and all that arrived before it.
-    pub fn cursor_of(&self, pending: &Pending) -> String {
-        self.encode(&pending.reached)
+    /// The cursor of one of the messages of a page: acknowledges it and all before it.
+    pub fn cursor_of(&self, page: &InboxPage, pending: &Pending) -> String {
+        self.encode(&page.span.up_to(pending.arrival))
     }
 
     /// Follows the inbox live, from what is acknowledged on.

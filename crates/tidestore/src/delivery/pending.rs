@@ -7,6 +7,7 @@ use tidestore_messages::{Conversation, Cursor, Message, MessageId, Page, Seq};
 use tidestore_plan::UserId;
 
 use crate::delivery::devices::Reached;
+use crate::delivery::inbox::Pending;
 use crate::delivery::intake::{Intake, directs_with_intake, intakes_since};
 use crate::delivery::reader::Reader;
 use crate::delivery::views::Lens;
@@ -15,13 +16,13 @@ use crate::options::OfflineCaps;
 use crate::tables::Position;
 
 /// Messages read from one conversation at a time.
-const CHUNK: usize = 128;
+const CHUNK: usize = 256;
 
 /// A page of what is pending.
 #[derive(Clone, Debug)]
 pub(crate) struct Drained {
-    /// In the order of arrival, with the id of it.
-    pub(crate) items: Vec<(u64, Conversation, Message)>,
+    /// In the order of arrival.
+    pub(crate) items: Vec<Pending>,
     /// How far a device has come that got all of them.
     pub(crate) reached: Reached,
     pub(crate) more: bool,
@@ -49,6 +50,27 @@ enum Feed {
     /// Those that were imported.
     Imported(VecDeque<Intake>),
     Dry,
+}
+
+impl Source {
+    /// Hands out what arrived before another source's next, and says whether the page is full then.
+    fn hand_out(&mut self, bound: u64, limit: usize, items: &mut Vec<Pending>) -> bool {
+        while items.len() < limit {
+            let first = self.buffer.front();
+            if first.is_none_or(|(arrival, _)| *arrival > bound) {
+                return false;
+            }
+            let Some((arrival, message)) = self.buffer.pop_front() else {
+                return false;
+            };
+            items.push(Pending {
+                conversation: self.conversation.clone(),
+                message,
+                arrival,
+            });
+        }
+        true
+    }
 }
 
 impl Reader {
@@ -162,23 +184,24 @@ impl Reader {
             let first = self.refill(user, source, chunk)?;
             next.extend(first.map(|arrival| Reverse((arrival, index))));
         }
-        let (mut items, mut more) = (Vec::new(), false);
-        while let Some(Reverse((arrival, index))) = next.pop() {
-            if items.len() == limit {
-                more = true;
-                break;
-            }
+        let mut items: Vec<Pending> = Vec::new();
+        while let Some(Reverse((_, index))) = next.pop() {
+            let bound = next
+                .peek()
+                .map_or(u64::MAX, |Reverse((arrival, _))| *arrival);
             let Some(source) = sources.get_mut(index) else {
                 break;
             };
-            if let Some((_, message)) = source.buffer.pop_front() {
-                items.push((arrival, source.conversation.clone(), message));
-            }
+            let is_full = source.hand_out(bound, limit, &mut items);
             let first = self.refill(user, source, CHUNK)?;
             next.extend(first.map(|arrival| Reverse((arrival, index))));
+            if is_full {
+                break;
+            }
         }
+        let more = !next.is_empty();
         let bound = match items.last() {
-            Some((last, ..)) if more => *last,
+            Some(last) if more => last.arrival,
             _ => u64::MAX,
         };
         let mut reached = from.clone();

@@ -10,7 +10,7 @@ use tidestore_plan::UserId;
 
 use crate::app::App;
 use crate::delivery::devices::Reached;
-use crate::delivery::inbox::{Inbox, Pending};
+use crate::delivery::inbox::{Inbox, Pending, Span};
 use crate::delivery::listeners::{Listener, Listeners};
 use crate::error::Result;
 
@@ -51,8 +51,10 @@ pub struct InboxStream {
     listener: Arc<Listener>,
     /// Where the next page begins.
     next: Reached,
-    /// Up to where messages were handed out.
-    handed: Reached,
+    /// From where to where what is read ahead goes.
+    span: Span,
+    /// The arrival of the last message of it that was handed out.
+    handed: Option<u64>,
     ahead: std::vec::IntoIter<Pending>,
     channels: Vec<Conversation>,
 }
@@ -65,8 +67,12 @@ impl InboxStream {
             user: inbox.user.clone(),
             device: inbox.device.clone(),
             listener: Arc::default(),
-            next: begin.clone(),
-            handed: begin,
+            span: Span {
+                from: begin.clone(),
+                to: begin.clone(),
+            },
+            next: begin,
+            handed: None,
             ahead: Vec::new().into_iter(),
             channels: Vec::new(),
         };
@@ -87,7 +93,7 @@ impl InboxStream {
                 return Ok(Event::Signal(signal));
             }
             if let Some(pending) = self.ahead.next() {
-                self.handed.advance(&pending.reached);
+                self.handed = Some(pending.arrival);
                 return Ok(Event::Message(pending));
             }
             if self.read_ahead().await? {
@@ -108,7 +114,11 @@ impl InboxStream {
     /// As [`Inbox::acknowledge`].
     pub async fn acknowledge(&self) -> Result<()> {
         let inbox = self.app.inbox(&self.user, &self.device)?;
-        inbox.reach(self.handed.clone()).await
+        let reached = match self.handed {
+            Some(arrival) => self.span.up_to(arrival),
+            None => self.span.from.clone(),
+        };
+        inbox.reach(reached).await
     }
 
     /// The same as a stream, which ends with the first error.
@@ -128,13 +138,12 @@ impl InboxStream {
             .read(move |reader| reader.drain(&user, &from, PAGE, None))
             .await?;
         let found = !drained.items.is_empty();
-        let (from, reached) = (std::mem::take(&mut self.next), drained.reached);
-        let items = drained.items.into_iter();
-        let ahead: Vec<Pending> = items
-            .map(|item| Pending::of(item, &from, &reached))
-            .collect();
-        self.ahead = ahead.into_iter();
-        self.next = reached;
+        self.handed = None;
+        self.ahead = drained.items.into_iter();
+        self.span = Span {
+            from: std::mem::replace(&mut self.next, drained.reached.clone()),
+            to: drained.reached,
+        };
         Ok(found)
     }
 
