@@ -128,6 +128,6 @@ pub use tidestore_directory::{
 pub use tidestore_disk as disk;
 pub use tidestore_kv::{EngineKind, Rebuilt};
 pub use tidestore_messages::{
-    AppId, Conversation, Cursor, DayCount, Kind, Message, MessageId, Page, Revision, Seq,
+    AppId, Conversation, Cursor, DayCount, Kind, Message, MessageId, Page, Parties, Revision, Seq,
 };
 pub use tidestore_plan as plan;

@@ -192,6 +192,7 @@ impl Reader {
             let Some(source) = sources.get_mut(index) else {
                 break;
             };
+            items.reserve(source.buffer.len().min(limit - items.len()));
             let is_full = source.hand_out(bound, limit, &mut items);
             let first = self.refill(user, source, CHUNK)?;
             next.extend(first.map(|arrival| Reverse((arrival, index))));
