@@ -2,9 +2,11 @@
 //!
 //! Four apps, one per plan, live through 200 days in a few seconds: messages are appended durably while a simulated
 //! clock walks from day to day, and expiry runs each day, on the real disk. What is printed is measured, and what
-//! remains is compared with what was acknowledged. Two more apps send attachments, and two fill caps of their plans.
+//! remains is compared with what was acknowledged. Two more apps send attachments, two fill caps of their
+//! plans, and in the last one a phone comes back after two days.
 
 mod caps;
+mod comeback;
 mod latency;
 mod media;
 mod reads;
@@ -101,6 +103,7 @@ async fn demo(dir: &Path, output: Output, args: &Demo) -> Result<(), Failure> {
         let downgrade = terms::downgrade(&store).await?;
         let refused = terms::refused(&store).await?;
         let caps = caps::try_out(&store).await?;
+        let comeback = comeback::come_back(&store, &clock).await?;
         Ok(report::Report {
             walked,
             warm,
@@ -109,6 +112,7 @@ async fn demo(dir: &Path, output: Output, args: &Demo) -> Result<(), Failure> {
             downgrade,
             refused,
             caps,
+            comeback,
         })
     }
     .await;

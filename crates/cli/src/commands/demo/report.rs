@@ -8,6 +8,7 @@ use tidestore::plan::Terms;
 
 use super::DAYS;
 use super::caps::{self, Cap};
+use super::comeback::Comeback;
 use super::latency::{Latencies, show};
 use super::reads::Cold;
 use super::terms::{Downgrade, Refused};
@@ -23,6 +24,7 @@ pub(crate) struct Report {
     pub(crate) downgrade: Downgrade,
     pub(crate) refused: Refused,
     pub(crate) caps: Vec<Cap>,
+    pub(crate) comeback: Comeback,
 }
 
 impl Report {
@@ -42,7 +44,7 @@ impl Report {
              at first, those of the operating system are not.\n\n\
              demo#pro on basic: the preview says that {} messages ({} bytes) would be hidden; \
              visible {} -> {}, undone -> {}\n\
-             A message of one byte too many: {}\n\n{}",
+             A message of one byte too many: {}\n\n{}\n\n{}",
             self.apps(),
             walked.media.text(),
             self.latencies(),
@@ -56,7 +58,8 @@ impl Report {
             count(*after),
             count(*undone),
             self.refused.text,
-            caps::text(&self.caps)
+            caps::text(&self.caps),
+            self.comeback.text()
         )
     }
 
@@ -159,6 +162,7 @@ impl Report {
             },
             "refused": { "kind": self.refused.kind, "message": self.refused.text },
             "caps": caps::value(&self.caps),
+            "comeback": self.comeback.value(),
         })
     }
 }
