@@ -129,6 +129,7 @@ fn signals_reach_those_who_listen_and_nobody_else() {
             from: user("bob"),
             kind: "typing".into(),
             body: "".into(),
+            ext: "".into(),
         };
         let (ann, before) = (user("ann"), machine.disk.count(OpKind::Write));
         assert_eq!(app.signal([&ann], &typing), 0);
@@ -150,6 +151,24 @@ fn signals_reach_those_who_listen_and_nobody_else() {
             machine.disk.count(OpKind::Write),
             known,
             "signals are not stored"
+        );
+        // A message for those online only: it arrives and is nowhere else.
+        let now = NewMessage::text(direct("ann", "bob"), user("bob"), "now or never");
+        assert_eq!(app.send_online(now.clone()).await.unwrap(), 1);
+        let Event::Signal(signal) = next(&mut stream).await else {
+            panic!("it was stored");
+        };
+        assert_eq!(
+            (&signal.body[..], signal.kind.as_str()),
+            (&b"now or never"[..], "txt")
+        );
+        let stranger = NewMessage::text(direct("ann", "eve"), user("eve"), "hello");
+        assert!(app.send_online(stranger).await.is_err());
+        assert_eq!(
+            app.history(&now.conversation, Page::newest(9))
+                .await
+                .unwrap(),
+            []
         );
         drop(stream);
         assert_eq!(app.signal([&ann], &typing), 0);

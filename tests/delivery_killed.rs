@@ -46,6 +46,8 @@ fn chat(number: usize) -> Conversation {
 /// Sends what is not there yet, batch by batch.
 async fn write(app: App, number: usize) {
     let mut sent = app.head(&chat(number)).await.unwrap().last_seq.0;
+    // What a killed one could not say any more.
+    say(&format!("sent {number} {sent}"));
     while sent < EACH {
         let batch = (0..BATCH.min(EACH - sent))
             .map(|_| NewMessage::text(chat(number), friend(number), "hello"))

@@ -93,7 +93,7 @@ pub struct Options {
     /// Whether command messages are history like all others. Default false: they are delivered, but neither counted as
     /// unread nor shown. What was stored before a change stays where it is.
     pub commands_in_history: bool,
-    /// How long after sending a user may recall a message. Default 2 minutes, as the service does.
+    /// How long after sending a user may recall a message: up to 7 days. Default 2 minutes, as the service does.
     pub recall_window: Duration,
     /// How many messages at most wait for a device: the newest are kept. Default: all of them.
     pub offline_caps: Option<OfflineCaps>,
@@ -165,6 +165,12 @@ impl Options {
                 self.shared_attachment_bytes as u64,
                 0,
                 1 << 20,
+            ),
+            (
+                "recall_window (seconds)",
+                self.recall_window.as_secs(),
+                0,
+                Limit::RecallWindowMax.max(),
             ),
             (
                 "attachment_retention (seconds)",

@@ -9,6 +9,7 @@ use tidestore_kv::Rows;
 use tidestore_messages::AppId;
 
 use crate::attachments::Request;
+use crate::delivery;
 use crate::error::Result;
 use crate::shard::{Shard, views_dir};
 use crate::store::{Inner, Store, blocking};
@@ -75,6 +76,7 @@ impl Store {
                 shard_files(shard, &mut report);
                 attachments(&inner, shard, &mut report)?;
                 directories(&inner, shard, &mut report)?;
+                besides(&inner, shard, &mut report)?;
             }
             Ok(report)
         })
@@ -141,6 +143,27 @@ fn directories(inner: &Inner, shard: &Arc<Shard>, report: &mut VerifyReport) -> 
         report.attributes += found.attributes;
         let tables = views_dir(shard.number);
         for problem in found.problems {
+            report.problem(&tables, format!("{}: {problem}", record.key));
+        }
+    }
+    Ok(())
+}
+
+/// Counts again what stands beside messages.
+fn besides(inner: &Inner, shard: &Arc<Shard>, report: &mut VerifyReport) -> Result<()> {
+    for record in inner.registry.all() {
+        let (app, mut problems) = (AppId(record.id), Vec::new());
+        delivery::recount::recount(&*shard.engine, app, &mut problems)?;
+        if !problems.is_empty() {
+            // As above: once more, while nothing can change.
+            problems = shard.change_own(move |rows, _| {
+                let mut problems = Vec::new();
+                delivery::recount::recount(&*rows, app, &mut problems)?;
+                Ok(problems)
+            })?;
+        }
+        let tables = views_dir(shard.number);
+        for problem in problems {
             report.problem(&tables, format!("{}: {problem}", record.key));
         }
     }

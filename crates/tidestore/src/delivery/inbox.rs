@@ -194,6 +194,9 @@ impl Inbox<'_> {
     }
 
     pub(crate) async fn reach(&self, reached: Reached) -> Result<()> {
+        for shard in &self.app.store().inner.shards.list {
+            shard.settle(reached.on(shard.number.into())).await?;
+        }
         let (user, device) = (self.user.clone(), self.device.clone());
         self.app
             .change(move |rows, scope| {

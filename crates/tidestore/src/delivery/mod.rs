@@ -15,6 +15,7 @@ pub(crate) mod listeners;
 mod pending;
 mod reactions;
 pub(crate) mod reader;
+pub(crate) mod recount;
 pub(crate) mod redaction;
 mod state;
 mod stream;

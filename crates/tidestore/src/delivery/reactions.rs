@@ -46,9 +46,9 @@ pub struct ReactorPage {
 
 /// The value of `TALLIES`: the reactions to a message, in the order in which they first came.
 #[derive(Clone, Debug, Default, bincode::Encode, bincode::Decode)]
-struct TallyRow {
+pub(crate) struct TallyRow {
     next_serial: u64,
-    counts: Vec<(String, u64)>,
+    pub(crate) counts: Vec<(String, u64)>,
 }
 
 /// The value of `REACTIONS`.

@@ -123,48 +123,67 @@ impl Reader {
             }
             Ok::<_, crate::Error>(())
         };
+        self.each_part(&conversation, &mut look_at)?;
+        Ok(readers)
+    }
+
+    /// Everybody in a conversation but the sender.
+    pub(crate) fn receivers(
+        &self,
+        conversation: &Conversation,
+        sender: &UserId,
+    ) -> Result<Vec<UserId>> {
+        let mut receivers = Vec::new();
+        self.each_part(conversation, &mut |user| {
+            receivers.extend(Some(user).filter(|user| user != sender));
+            Ok(())
+        })?;
+        Ok(receivers)
+    }
+
+    /// Calls with everybody who takes part in a conversation.
+    fn each_part(
+        &self,
+        conversation: &Conversation,
+        visit: &mut impl FnMut(UserId) -> Result<()>,
+    ) -> Result<()> {
         match conversation.parties() {
             Some(Parties::Direct(low, high)) => {
                 if low != high {
-                    look_at(low)?;
+                    visit(low)?;
                 }
-                look_at(high)?;
+                visit(high)
             }
-            Some(Parties::Group(group)) => {
-                self.each_member(ChannelKind::Group, &group, &mut look_at)?;
-            }
-            Some(Parties::Room(room)) => {
-                self.each_member(ChannelKind::Room, &room, &mut look_at)?;
-            }
+            Some(Parties::Group(group)) => self.each_member(ChannelKind::Group, &group, visit),
+            Some(Parties::Room(room)) => self.each_member(ChannelKind::Room, &room, visit),
             Some(Parties::Thread(thread)) => {
                 let directory = self.directory();
                 let mut cursor: Option<String> = None;
                 loop {
                     let page = directory.thread_members(&thread, cursor.as_deref(), 512)?;
-                    page.items.into_iter().try_for_each(&mut look_at)?;
+                    page.items.into_iter().try_for_each(&mut *visit)?;
                     cursor = page.next;
                     if cursor.is_none() {
-                        break;
+                        return Ok(());
                     }
                 }
             }
-            None => {}
+            None => Ok(()),
         }
-        Ok(readers)
     }
 
     fn each_member(
         &self,
         kind: ChannelKind,
         id: &tidestore_plan::ResourceId,
-        mut visit: impl FnMut(UserId) -> Result<()>,
+        visit: &mut impl FnMut(UserId) -> Result<()>,
     ) -> Result<()> {
         let directory = self.directory();
         let mut cursor: Option<String> = None;
         loop {
             let page = directory.members(kind, id, cursor.as_deref(), 512)?;
             let users = page.items.into_iter().map(|member| member.user);
-            users.into_iter().try_for_each(&mut visit)?;
+            users.into_iter().try_for_each(&mut *visit)?;
             cursor = page.next;
             if cursor.is_none() {
                 return Ok(());

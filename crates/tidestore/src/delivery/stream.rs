@@ -13,6 +13,7 @@ use crate::delivery::devices::Reached;
 use crate::delivery::inbox::{Inbox, Pending, Span};
 use crate::delivery::listeners::{Listener, Listeners};
 use crate::error::Result;
+use crate::message::NewMessage;
 
 /// Something that is worth telling only those who are listening: that somebody types, has come online, has read, or a
 /// message for those online only. It is never stored.
@@ -26,6 +27,8 @@ pub struct Signal {
     pub kind: CompactString,
     /// What it says.
     pub body: Bytes,
+    /// The extension of a message for those online only.
+    pub ext: Bytes,
 }
 
 /// What a [`InboxStream`] yields.
@@ -173,6 +176,36 @@ fn listeners(app: &App) -> &Listeners {
 }
 
 impl App {
+    /// Hands a message to those of its receivers who are listening now, if the directory says that its sender may send it;
+    /// says how many devices that are. It is not stored: nobody finds it later, offline or in a history.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_online(&self, message: NewMessage) -> Result<usize> {
+        message.check()?;
+        let NewMessage {
+            conversation,
+            sender,
+            ..
+        } = &message;
+        self.check_send(sender, conversation).await?;
+        let (to, sender) = (conversation.clone(), sender.clone());
+        let receivers = self
+            .read(move |reader| reader.receivers(&to, &sender))
+            .await?;
+        let hidden_from = message.hidden_from;
+        let receivers = receivers.iter().filter(|user| !hidden_from.contains(user));
+        let signal = Signal {
+            conversation: message.conversation,
+            from: message.sender,
+            kind: message.kind.as_str().into(),
+            body: message.body,
+            ext: message.ext,
+        };
+        Ok(self.signal(receivers, &signal))
+    }
+
     /// Hands a signal to everybody of some users who is listening, and says how many devices that are. Nothing is stored,
     /// and a slow listener may lose old ones.
     pub fn signal<'a>(&self, to: impl IntoIterator<Item = &'a UserId>, signal: &Signal) -> usize {

@@ -31,6 +31,7 @@
 //! | 61 `SCRUBS` | app, id | nothing: a recalled message whose content may still lie in a file |
 //! | 62 `ERASED` | app, user | the last id of his that is erased, while contents may still lie in files |
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use tidestore_kv::{Batch, Engine, Overlay, Range, Rows, Table, page_of, prefix_range};
@@ -58,7 +59,7 @@ pub(crate) const SCRUBS: Table = Table(61);
 pub(crate) const ERASED: Table = Table(62);
 
 /// A key in the making.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key(Vec<u8>);
 
 impl Key {
@@ -188,6 +189,24 @@ pub(crate) fn activity(
     rows.into_iter().map(decode).collect()
 }
 
+/// Where a conversation stands in the orders of its users: nowhere unless it is direct.
+pub(crate) fn activity_keys(
+    app: AppId,
+    conversation: &Conversation,
+    head: &Position,
+) -> BTreeSet<Key> {
+    let pair = conversation.pair().filter(|_| !conversation.is_aside());
+    let users = pair.into_iter().flat_map(|(low, high)| [low, high]);
+    let places = users
+        .flat_map(|user| [Order::Time, Order::Arrival].map(|order| (user, order, order.id(head))));
+    let places = places.filter(|(.., id)| *id > 0);
+    let key = |(user, order, id): (&str, Order, u64)| {
+        let key = activity_prefix(app, user, order).number(!id);
+        key.name(conversation.as_str())
+    };
+    places.map(key).collect()
+}
+
 /// Moves a direct conversation in the orders of its two users.
 pub(crate) fn move_activity(
     batch: &mut Batch,
@@ -196,23 +215,15 @@ pub(crate) fn move_activity(
     from: &Position,
     to: &Position,
 ) {
-    let Some((low, high)) = conversation.pair().filter(|_| !conversation.is_aside()) else {
-        return;
-    };
-    for user in [low, high] {
-        for order in [Order::Time, Order::Arrival] {
-            let (from, to) = (order.id(from), order.id(to));
-            let key = |id: u64| {
-                let key = activity_prefix(app, user, order).number(!id);
-                key.name(conversation.as_str())
-            };
-            if from != to && from > 0 {
-                batch.delete(ACTIVITY, key(from));
-            }
-            if from != to && to > 0 {
-                batch.put(ACTIVITY, key(to), []);
-            }
-        }
+    let (from, to) = (
+        activity_keys(app, conversation, from),
+        activity_keys(app, conversation, to),
+    );
+    for key in from.difference(&to) {
+        batch.delete(ACTIVITY, key.clone());
+    }
+    for key in to.difference(&from) {
+        batch.put(ACTIVITY, key.clone(), []);
     }
 }
 

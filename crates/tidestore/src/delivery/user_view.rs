@@ -156,6 +156,7 @@ impl UserView<'_> {
             Ok((seq, id.map_or(0, |last| last.id.0)))
         });
         let (seq, id) = found.await?;
+        self.settle(conversation).await?;
         self.change_view(conversation, move |view| {
             if seq > view.read_seq {
                 (view.read_seq, view.read_id) = (seq, id);
@@ -226,6 +227,7 @@ impl UserView<'_> {
         let of = conversation.main();
         let last = self.app.read(move |reader| Ok(reader.head(&of)?.last_seq));
         let last = last.await?;
+        self.settle(conversation).await?;
         let seq = seq.map_or(last, |seq| seq.0.min(last));
         self.change_own_view(conversation, move |view| {
             view.cleared_seq = view.cleared_seq.max(seq);
@@ -271,6 +273,7 @@ impl UserView<'_> {
             Ok((Arc::clone(reader.shard_of(&of)), found))
         });
         let (shard, found) = found.await?;
+        self.settle(conversation).await?;
         let (user, app) = (self.user.clone(), self.app.id());
         shard
             .change(move |rows, _| {
@@ -280,6 +283,13 @@ impl UserView<'_> {
                 Ok(())
             })
             .await
+    }
+
+    /// Waits until the numbers that a mark is about to name are durable.
+    async fn settle(&self, conversation: &Conversation) -> Result<()> {
+        let inner = &self.app.store().inner;
+        let shard = inner.shards.of(self.app.id(), conversation);
+        shard.settle(shard.applied()).await
     }
 
     async fn change_own_view(

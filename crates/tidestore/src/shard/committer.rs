@@ -43,6 +43,7 @@ const FROZEN_MAX: usize = 2;
 impl Committer {
     pub(crate) fn new(shard: Arc<Shard>, log: Box<dyn Log>, last_live: u64, seen: u64) -> Self {
         shard.set_applied(last_live);
+        shard.set_durable(last_live);
         let committer = Self {
             shard,
             log,
@@ -274,6 +275,7 @@ impl Committer {
             return Ok(());
         }
         self.log.sync().map_err(|error| self.failed(error))?;
+        self.shard.set_durable(self.last_live);
         self.hand_over_mentions();
         Ok(())
     }

@@ -70,6 +70,8 @@ pub(crate) struct Shard {
     pub(crate) has_changes: AtomicBool,
     /// See [`applied`](Self::applied).
     applied: AtomicU64,
+    /// The largest id that was written and flushed to the device.
+    durable: AtomicU64,
     /// Who waits for new messages, on all shards.
     pub(crate) listeners: Arc<Listeners>,
     /// Rung when a memtable waits to be flushed.
@@ -346,6 +348,22 @@ impl Shard {
 
     pub(crate) fn set_applied(&self, id: u64) {
         self.applied.store(id, Ordering::Release);
+    }
+
+    pub(crate) fn set_durable(&self, id: u64) {
+        self.durable.store(id, Ordering::Release);
+    }
+
+    /// Waits until everything up to an id is durable. What a cursor stands on must not be lost when it is not: another
+    /// message would get the place, and be taken for one that was there.
+    pub(crate) async fn settle(&self, id: u64) -> Result<()> {
+        if id <= self.durable.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let (reply, answer) = oneshot::channel();
+        let pushed = self.queue.push(Command::Sync(reply)).await;
+        pushed.map_err(|_| closed())?;
+        answer.await.map_err(|_| self.gone())?
     }
 
     /// Tells the flusher that a memtable waits.

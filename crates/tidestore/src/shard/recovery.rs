@@ -262,6 +262,7 @@ fn shard(parts: &Parts, number: u16, engine: Arc<dyn Engine>) -> Result<Shard> {
         redacted,
         has_changes: AtomicBool::default(),
         applied: AtomicU64::default(),
+        durable: AtomicU64::default(),
         listeners: Arc::clone(&parts.listeners),
         thread: Mutex::default(),
     })
