@@ -221,10 +221,11 @@ fn forget_marks(shard: &Shard, app: AppId, table: Table, user: &UserId) -> Resul
 
 /// Whether a key of `SENT` or `HIDDEN` names a user, behind its app.
 fn names(table: Table, rest: &[u8], user: &UserId) -> bool {
-    let mut parts = rest.splitn(3, |byte| *byte == 0);
-    let name = parts.nth(1);
-    let is_whole = table == SENT || parts.next().is_some();
-    is_whole && name == Some(user.as_str().as_bytes())
+    if table == SENT {
+        return rest.get(8..) == Some(user.as_str().as_bytes());
+    }
+    let name = rest.split(|byte| *byte == 0).nth(1);
+    name == Some(user.as_str().as_bytes())
 }
 
 fn forget_reaction(rows: &mut Overlay<'_>, app: AppId, user: &UserId, rest: &[u8]) -> Result<()> {

@@ -18,7 +18,7 @@
 //! | table | key | value |
 //! |---|---|---|
 //! | 50 `ACTIVITY` | app, user, 0, [`Order`] (1), id, counted from the largest; direct conversation | nothing |
-//! | 51 `SENT` | app, conversation, 0, sender | the number of his last message; of no sender: all have read up to it |
+//! | 51 `SENT` | app, SipHash-1-3 of the conversation (8), sender | the number of his last message, little-endian without its zeros; of no sender: all have read up to it |
 //! | 52 `INTAKE` | app, conversation, 0, first seq | `IntakeRow` |
 //! | 53 `INTAKE_OF` | app, user, 0, id of arrival, direct conversation | nothing |
 //! | 54 `HIDDEN` | app, conversation, 0, user, 0, seq | id |
@@ -32,8 +32,10 @@
 //! | 62 `ERASED` | app, user | the last id of his that is erased, while contents may still lie in files |
 
 use std::collections::BTreeSet;
+use std::hash::Hasher;
 use std::ops::Bound;
 
+use siphasher::sip::SipHasher13;
 use tidestore_kv::{Batch, Engine, Overlay, Range, Rows, Table, page_of, prefix_range};
 use tidestore_messages::{AppId, Conversation, MessageId};
 
@@ -227,8 +229,27 @@ pub(crate) fn move_activity(
     }
 }
 
+/// These rows are many, one for everybody who ever spoke in a conversation, so they are short.
 fn sent_key(app: AppId, conversation: &Conversation, sender: &str) -> Key {
-    Key::of(app).names(conversation.as_str()).name(sender)
+    let mut hasher = SipHasher13::new();
+    hasher.write(conversation.as_str().as_bytes());
+    Key::of(app).number(hasher.finish()).name(sender)
+}
+
+fn short_number(number: u64) -> Vec<u8> {
+    let mut bytes = number.to_le_bytes().to_vec();
+    while bytes.last() == Some(&0) {
+        bytes.pop();
+    }
+    bytes
+}
+
+fn read_short_number(bytes: &[u8]) -> Result<u64> {
+    let mut whole = [0; 8];
+    let place = whole.get_mut(..bytes.len());
+    let place = place.ok_or_else(|| corrupt("a number is over eight bytes"))?;
+    place.copy_from_slice(bytes);
+    Ok(u64::from_le_bytes(whole))
 }
 
 /// Up to which number somebody has sent, as the tables have it.
@@ -239,7 +260,7 @@ pub(crate) fn sent(
     sender: &str,
 ) -> Result<u64> {
     let value = rows.bytes(SENT, sent_key(app, conversation, sender).bytes())?;
-    value.map_or(Ok(0), |value| number(&value))
+    value.map_or(Ok(0), |value| read_short_number(&value))
 }
 
 pub(crate) fn put_sent(
@@ -250,7 +271,7 @@ pub(crate) fn put_sent(
     seq: u64,
 ) {
     let key = sent_key(app, conversation, sender);
-    batch.put(SENT, key, seq.to_le_bytes());
+    batch.put(SENT, key, short_number(seq));
 }
 
 /// Notes that everybody has read a conversation up to a number.
@@ -260,7 +281,7 @@ pub(crate) fn put_read_by_all(
     conversation: &Conversation,
     seq: u64,
 ) {
-    rows.put_bytes(SENT, sent_key(app, conversation, ""), seq.to_le_bytes());
+    rows.put_bytes(SENT, sent_key(app, conversation, ""), short_number(seq));
 }
 
 /// Puts a row that goes when a message expires.
