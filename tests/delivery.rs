@@ -6,10 +6,10 @@ use std::io::Read;
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
-use tidestore::disk::OpKind;
+use tidestore::disk::{OpKind, Survival};
 use tidestore::plan::{Caps, Exceeded, Limit, Plan, ResourceId, Terms, UserId};
 use tidestore::{
-    Account, App, By, Conversation, ErrorKind, Event, Filter, Inbox, InboxStream, Kind,
+    Account, App, By, Conversation, Durability, ErrorKind, Event, Filter, Inbox, InboxStream, Kind,
     NewAttachment, NewChannel, NewMessage, NewThread, OfflineCaps, OldMessage, Page, Revision,
     Signal, UserView,
 };
@@ -756,5 +756,48 @@ fn imports_are_delivered_and_read_as_they_say() {
             too_old.unwrap_err().kind(),
             ErrorKind::TooOld { .. }
         ));
+    });
+}
+
+#[test]
+fn a_cursor_never_stands_on_what_a_power_cut_takes_back() {
+    run(async {
+        let mut machine = Machine::new();
+        machine.options.durability = Durability::Buffered;
+        let (store, app) = machine.open_app(Plan::Pro).await;
+        register(&app, &["ann", "bob"]).await;
+        let chat = direct("ann", "bob");
+        let ann = user("ann");
+        for round in 0..3 {
+            say(&app, &chat, "bob", "acknowledged").await;
+            let inbox = app.inbox(&ann, "phone").unwrap();
+            let page = inbox.page(None, 9).await.unwrap();
+            match round {
+                0 => inbox.acknowledge(&page.cursor).await.unwrap(),
+                1 => app.as_user(&ann).mark_read(&chat, None).await.unwrap(),
+                _ => app.as_user(&ann).clear(&chat).await.unwrap(),
+            }
+            // What comes after that and was not flushed may go with the power; its place is given to another message.
+            say(&app, &chat, "bob", "lost").await;
+            let disk = machine.disk.crash(1, Survival::LEVELS[0]);
+            let cut = Machine {
+                disk,
+                ..machine.clone()
+            };
+            let store = cut.open().await.unwrap();
+            let app = store.app(&key("acme#chat")).unwrap();
+            let view = app.as_user(&ann);
+            let before = view.unread(&chat).await.unwrap();
+            say(&app, &chat, "bob", "after").await;
+            assert_eq!(
+                view.unread(&chat).await.unwrap(),
+                before + 1,
+                "round {round}"
+            );
+            let inbox = app.inbox(&ann, "phone").unwrap();
+            let last = bodies(&inbox).await.pop();
+            assert_eq!(last.as_deref(), Some("after"), "round {round}");
+        }
+        drop(store);
     });
 }

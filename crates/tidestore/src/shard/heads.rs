@@ -35,10 +35,10 @@ pub(crate) struct Heads {
 #[derive(Debug, Default)]
 struct State {
     known: HashMap<Key, Entry>,
-    /// Changed since the last checkpoint.
-    dirty: HashSet<Key>,
+    /// Changed since the last checkpoint, each once.
+    dirty: Vec<Key>,
     /// Written by the last checkpoint.
-    settling: HashSet<Key>,
+    settling: Vec<Key>,
     /// The direct conversations among both, by user.
     touched: HashMap<(AppId, CompactString), HashSet<Conversation>>,
 }
@@ -50,6 +50,8 @@ struct Entry {
     stored: Position,
     /// Up to which number each sender has sent, of those who did lately, and whether that is not written yet.
     sent: BTreeMap<CompactString, (u64, bool)>,
+    /// Whether it stands among those that changed.
+    is_dirty: bool,
 }
 
 /// Clean heads beyond this number are forgotten at a checkpoint; about 150 MB.
@@ -88,6 +90,7 @@ impl Heads {
             head,
             stored: head,
             sent: BTreeMap::new(),
+            is_dirty: false,
         };
         Ok(entry.or_insert_with(fresh).head)
     }
@@ -99,23 +102,26 @@ impl Heads {
     ) {
         let mut state = self.state.write();
         for (app, conversation, message) in messages {
-            let key = (app, conversation.clone());
-            let entry = state.known.entry(key.clone()).or_default();
-            entry.head = entry.head.after(message.seq, message.id);
-            if conversation.is_aside() {
-                let main = (app, conversation.main());
-                let head = &mut state.known.entry(main.clone()).or_default().head;
-                head.aside_live = head.aside_live.max(message.id.0);
-                state.touch(main);
-            } else if !conversation.as_str().starts_with("room:") {
+            let is_room = conversation.as_str().starts_with("room:");
+            let is_aside = conversation.is_aside();
+            state.change((app, conversation.clone()), |entry| {
+                entry.head = entry.head.after(message.seq, message.id);
+                if is_room || is_aside {
+                    return;
+                }
                 if let Some(sent) = entry.sent.get_mut(&message.sender) {
                     *sent = (sent.0.max(message.seq.0), true);
                 } else {
                     let sender = message.sender.clone();
                     entry.sent.insert(sender, (message.seq.0, true));
                 }
+            });
+            if is_aside {
+                state.change((app, conversation.main()), |entry| {
+                    let last = &mut entry.head.aside_live;
+                    *last = (*last).max(message.id.0);
+                });
             }
-            state.touch(key);
         }
     }
 
@@ -149,20 +155,19 @@ impl Heads {
         }
         for key in &dirty {
             if let Some(entry) = state.known.get_mut(key) {
+                entry.is_dirty = false;
                 entry.write(batch, key.0, &key.1);
             }
         }
-        state.settling = dirty;
-        let settling = std::mem::take(&mut state.settling);
         state.touched.clear();
-        for key in &settling {
+        for key in &dirty {
             note_touched(&mut state.touched, key);
         }
-        state.settling = settling;
         if state.known.len() > KNOWN_MAX {
-            let settling = &state.settling;
+            let settling: HashSet<&Key> = dirty.iter().collect();
             state.known.retain(|key, _| settling.contains(key));
         }
+        state.settling = dirty;
     }
 
     /// Pages through an app's conversations in the order of their canonical texts.
@@ -283,12 +288,22 @@ impl Heads {
 }
 
 impl State {
-    fn touch(&mut self, key: Key) {
-        if self.dirty.contains(&key) {
-            return;
+    fn change(&mut self, key: Key, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.known.get_mut(&key) {
+            change(entry);
+            if std::mem::replace(&mut entry.is_dirty, true) {
+                return;
+            }
+        } else {
+            let mut entry = Entry {
+                is_dirty: true,
+                ..Entry::default()
+            };
+            change(&mut entry);
+            self.known.insert(key.clone(), entry);
         }
         note_touched(&mut self.touched, &key);
-        self.dirty.insert(key);
+        self.dirty.push(key);
     }
 }
 
