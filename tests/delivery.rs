@@ -11,7 +11,7 @@ use tidestore::plan::{Caps, Exceeded, Limit, Plan, ResourceId, Terms, UserId};
 use tidestore::{
     Account, App, By, Conversation, Durability, ErrorKind, Event, Filter, Inbox, InboxStream, Kind,
     NewAttachment, NewChannel, NewMessage, NewThread, OfflineCaps, OldMessage, Page, Revision,
-    Signal, UserView,
+    Signal, Store, UserView,
 };
 use tidestore_tests::{DAY, HOUR, Machine, START, group, key, run, user};
 
@@ -800,4 +800,75 @@ fn a_cursor_never_stands_on_what_a_power_cut_takes_back() {
         }
         drop(store);
     });
+}
+
+/// A store in which bob has left something of every kind, in segments, in memory and in the log.
+async fn with_bob(machine: &Machine) -> (Store, App) {
+    let (store, app) = machine.open_app(Plan::Pro).await;
+    register(&app, &["ann", "bob"]).await;
+    found(&app, "tea", &["ann", "bob"]).await;
+    let (bob, chat) = (user("bob"), direct("ann", "bob"));
+    let first = say(&app, &chat, "bob", "a kingfisher").await;
+    app.edit_message(first.id, &By::User(bob.clone()), "a kingfisher, edited", "")
+        .await
+        .unwrap();
+    store.flush().await.unwrap();
+    let second = say(&app, &group("tea"), "ann", "a heron").await;
+    app.react(second.id, &bob, "👍").await.unwrap();
+    say(&app, &group("tea"), "bob", "another kingfisher").await;
+    let hidden = [second.id];
+    app.as_user(&bob)
+        .hide(&group("tea"), &hidden)
+        .await
+        .unwrap();
+    app.inbox(&bob, "phone").unwrap().count().await.unwrap();
+    let pairs = [("nickname".to_owned(), "Bob".to_owned())];
+    app.user_attributes().set(&bob, pairs).await.unwrap();
+    (store, app)
+}
+
+#[test]
+fn an_erasure_cut_short_anywhere_is_finished_by_the_next_opening() {
+    for k in 1.. {
+        let machine = Machine::new();
+        let done = run(async {
+            let (_store, app) = with_bob(&machine).await;
+            machine.disk.crash_at(k);
+            app.erase_user(&user("bob"), true).await.is_ok()
+        });
+        for (level, survival) in Survival::LEVELS.into_iter().enumerate() {
+            let disk = machine.disk.crash(k, survival);
+            let after = Machine {
+                disk,
+                ..machine.clone()
+            };
+            run(async {
+                let store = after.open().await.unwrap();
+                let app = store.app(&key("acme#chat")).unwrap();
+                let what = format!("operation {k}, survival level {level}");
+                let traces = app.find_traces(&user("bob")).await.unwrap();
+                // Before the first record nothing had begun.
+                let begun = k > 2 || done;
+                assert!(traces.is_empty() || !begun, "{what}: {traces:?}");
+                if traces.is_empty() {
+                    assert_eq!(
+                        holds(&after, "kingfisher"),
+                        [] as [std::path::PathBuf; 0],
+                        "{what}"
+                    );
+                }
+                let tea = app.history(&group("tea"), Page::oldest(9)).await.unwrap();
+                assert_eq!(
+                    (tea.len(), &tea[0].body[..]),
+                    (2, &b"a heron"[..]),
+                    "{what}"
+                );
+                assert_eq!(store.verify().await.unwrap().problems, [], "{what}");
+            });
+        }
+        if done {
+            assert!(k > 40, "the erasure has shrunk to {k} operations");
+            return;
+        }
+    }
 }

@@ -368,7 +368,8 @@ impl Log for FileLog {
                 _ => drop(self.spares.pop()),
             }
         }
-        Ok(())
+        // Whoever asked for it forgets why: they must not come back with a power cut.
+        Ok(self.disk.sync_dir(&self.dir)?)
     }
 
     fn bytes_on_disk(&self) -> u64 {

@@ -27,6 +27,18 @@ use crate::store::blocking;
 /// Rows removed by one record.
 const ROWS_MAX: usize = 1_024;
 
+/// How much of a user goes: the value of `ERASING`.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+enum Depth {
+    /// Views and devices: with every user who is deleted.
+    Cursors = 0,
+    /// Also reactions, and what is hidden from him: these lie under messages and are searched for.
+    Marks = 1,
+    /// Also what he sent.
+    Messages = 2,
+}
+
 /// What is still there of a user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Traces {
@@ -66,8 +78,12 @@ impl App {
         let id = user.clone();
         self.change(move |rows, scope| {
             let key = Key::of(scope.app).name(id.as_str());
-            let value = [u8::from(messages)];
-            rows.put_bytes(ERASING, key, value);
+            let depth = if messages {
+                Depth::Messages
+            } else {
+                Depth::Marks
+            };
+            rows.put_bytes(ERASING, key, [depth as u8]);
             Ok(())
         })
         .await?;
@@ -83,7 +99,7 @@ impl App {
     pub(crate) fn begin_erasure(&self, rows: &mut Overlay<'_>, user: &UserId) -> Result<()> {
         let key = Key::of(self.id()).name(user.as_str());
         if !is_there(rows, ERASING, &key)? {
-            rows.put_bytes(ERASING, key, [0]);
+            rows.put_bytes(ERASING, key, [Depth::Cursors as u8]);
         }
         Ok(())
     }
@@ -99,9 +115,9 @@ impl App {
             Ok(AttributesEditor::new(rows, &of).user_deleted(&id)?)
         })
         .await?;
-        let messages = row.first() == Some(&1);
-        self.forget_rows_of(user, messages).await?;
-        if messages {
+        let depth = row.first().copied().unwrap_or_default();
+        self.forget_rows_of(user, depth).await?;
+        if depth >= Depth::Messages as u8 {
             self.erase_messages(user).await?;
         }
         self.change(move |rows, _| {
@@ -112,7 +128,7 @@ impl App {
     }
 
     /// Removes what inboxes, marks and reactions know of a user.
-    async fn forget_rows_of(&self, user: &UserId, messages: bool) -> Result<()> {
+    async fn forget_rows_of(&self, user: &UserId, depth: u8) -> Result<()> {
         let (app, user) = (self.id(), user.clone());
         let (inner, home) = (Arc::clone(&self.store().inner), Arc::clone(self.home()));
         blocking(move || {
@@ -120,11 +136,14 @@ impl App {
             for table in [VIEWS, DEVICES] {
                 forget_below(&home, table, own.bytes())?;
             }
+            if depth < Depth::Marks as u8 {
+                return Ok(());
+            }
             for shard in &inner.shards.list {
                 for table in [HIDDEN, REACTED] {
                     forget_marks(shard, app, table, &user)?;
                 }
-                if messages {
+                if depth >= Depth::Messages as u8 {
                     shard.heads.forget_sender(app, user.as_str());
                     forget_marks(shard, app, SENT, &user)?;
                 }

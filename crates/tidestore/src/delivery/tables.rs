@@ -11,7 +11,7 @@
 //! | 46 `VIEWS` | app, user, 0, conversation | `ViewRow` |
 //! | 47 `DEVICES` | app, user, 0, device | `DeviceRow` |
 //! | 48 `OPEN_HISTORY` | app, group | nothing: newcomers see what was sent before they came |
-//! | 49 `ERASING` | app, user | whether what he sent goes too: an erasure that has begun |
+//! | 49 `ERASING` | app, user | how much of him goes, see `erasure`: a deletion or an erasure that has begun |
 //!
 //! On the shard of the conversation, because they are written with its messages:
 //!
