@@ -9,6 +9,8 @@
 //! - Attachments of up to 10 MB: streamed, stored once, kept as long as something refers to them.
 //! - The directory: users, contacts, groups, chatrooms, threads, with every cap of every plan, exactly.
 //! - Attributes of users and chatrooms, and a ledger of who uses what.
+//! - Inboxes of devices with acknowledgement and live streams; conversation lists, unread counts, one-sided deletion;
+//!   recall, edits, reactions; erasing a user.
 //!
 //! It is not: a server, or a replicated store. It runs inside one process, on one machine.
 //!
@@ -39,11 +41,19 @@
 //! use tidestore::{Account, NewChannel};
 //! let (ann, bob, tea) = (UserId::parse("ann")?, UserId::parse("bob")?, ResourceId::parse("tea")?);
 //! app.users().register_many(vec![Account::new(ann.clone()), Account::new(bob.clone())]).await?;
-//! app.groups().create(NewChannel::new(tea.clone(), ann)).await?;
+//! app.groups().create(NewChannel::new(tea.clone(), ann.clone())).await?;
 //! let hi = NewMessage::text(Conversation::group(&tea), bob.clone(), "hi");
 //! assert!(app.send(hi.clone()).await.is_err());
 //! app.groups().members(&tea).add(&bob).await?;
 //! app.send(hi).await?;
+//!
+//! // What a device missed: acknowledged, it does not come again.
+//! let inbox = app.inbox(&ann, "phone")?;
+//! let missed = inbox.page(None, 100).await?;
+//! assert_eq!(missed.items.len(), 2);
+//! inbox.acknowledge(&missed.cursor).await?;
+//! let list = app.as_user(&ann).conversations(None, 20).await?;
+//! assert_eq!((list.items.len(), list.items[0].unread), (1, 1));
 //!
 //! store.expire().await?;
 //! let ledger = app.ledger().await?;
@@ -63,6 +73,8 @@
 //! | [`App::put_attachment`], [`Upload::finish`] | whole and readable | the same | the same; later calls get [`ErrorKind::Poisoned`] |
 //! | [`App::delete_attachment`], [`App::refer_attachment`], [`App::unrefer_attachment`] | done | done | done |
 //! | changes of [`App::users`], [`App::groups`], [`App::user_attributes`] and their like | done | done | done; later ones get [`ErrorKind::Poisoned`] |
+//! | [`Inbox::acknowledge`], [`UserView::mark_read`], [`UserView::clear`], [`App::recall`], [`App::edit_message`], [`App::react`] | done | done, with what it speaks of | done; later ones get [`ErrorKind::Poisoned`] |
+//! | [`App::erase_user`] | done; one that did not return is finished when the store is opened | the same | what is left is done by the next call |
 //! | [`Store::create_app`], [`App::change_terms`], [`App::undo`], [`Store::delete_app`] | done | done | done |
 //! | [`Store::expire`] | what expired stays expired | the same | the same |
 //!

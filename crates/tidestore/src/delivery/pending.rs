@@ -178,7 +178,8 @@ impl Reader {
         if let Some(caps) = caps {
             self.cap(user, &mut sources, caps)?;
         }
-        let chunk = limit.saturating_add(1).min(CHUNK);
+        // Of many conversations each gives a few to a page, and the next page asks them all again.
+        let chunk = (2 * limit / sources.len().max(1)).clamp(1, CHUNK);
         let mut next = BinaryHeap::new();
         for (index, source) in sources.iter_mut().enumerate() {
             let first = self.refill(user, source, chunk)?;
@@ -194,7 +195,7 @@ impl Reader {
             };
             items.reserve(source.buffer.len().min(limit - items.len()));
             let is_full = source.hand_out(bound, limit, &mut items);
-            let first = self.refill(user, source, CHUNK)?;
+            let first = self.refill(user, source, chunk)?;
             next.extend(first.map(|arrival| Reverse((arrival, index))));
             if is_full {
                 break;
