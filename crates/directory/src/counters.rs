@@ -5,7 +5,7 @@ use tidestore_plan::AppId;
 
 use crate::ChannelKind;
 use crate::error::Result;
-use crate::tables::{COUNTERS, Key};
+use crate::tables::{COUNTERS, key_of};
 
 /// What an app has, in number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -24,11 +24,11 @@ pub struct Counters {
 
 impl Counters {
     pub(crate) fn read(rows: &(impl Rows + ?Sized), app: AppId) -> Result<Self> {
-        Ok(row(rows, COUNTERS, Key::of(app).bytes())?.unwrap_or_default())
+        Ok(row(rows, COUNTERS, key_of(app).bytes())?.unwrap_or_default())
     }
 
     pub(crate) fn write(&self, rows: &mut Overlay<'_>, app: AppId) -> Result<()> {
-        Ok(rows.put(COUNTERS, Key::of(app), self)?)
+        Ok(rows.put(COUNTERS, key_of(app), self)?)
     }
 
     /// Groups or chatrooms.

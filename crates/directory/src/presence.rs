@@ -1,13 +1,13 @@
 //! Presence: who wants to know of whom whether he is online, and until when.
 
 use tidestore_disk::Millis;
-use tidestore_kv::{Rows, decode_row, each_row, page_of};
+use tidestore_kv::{Key, Rows, decode_row, each_row, page_of};
 use tidestore_plan::{AppId, Limit, UserId};
 
 use crate::cursor::{List, Page};
 use crate::directory::{Directory, Editor};
 use crate::error::{Error, Result};
-use crate::tables::{Key, SUBSCRIBERS, SUBSCRIPTIONS, USERS, name_behind};
+use crate::tables::{SUBSCRIBERS, SUBSCRIPTIONS, USERS, key_of, name_behind};
 use crate::users::{UserRow, each_once, parse_user};
 
 /// A subscription to the presence of a user.
@@ -33,7 +33,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         limit: usize,
     ) -> Result<Page<Subscription>> {
         self.user_row(user)?;
-        let prefix = Key::of(self.app).names(user.as_str());
+        let prefix = key_of(self.app).names(user.as_str());
         let list = List {
             table: SUBSCRIPTIONS,
             prefix: prefix.bytes(),
@@ -73,7 +73,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         limit: usize,
     ) -> Result<Page<UserId>> {
         self.user_row(user)?;
-        let prefix = Key::of(self.app).names(user.as_str());
+        let prefix = key_of(self.app).names(user.as_str());
         let list = List {
             table: SUBSCRIBERS,
             prefix: prefix.bytes(),
@@ -92,7 +92,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
     }
 
     fn subscriptions_of(&self, user: &UserId) -> Result<Vec<Subscription>> {
-        let prefix = Key::of(self.app).names(user.as_str());
+        let prefix = key_of(self.app).names(user.as_str());
         let mut all = Vec::new();
         each_row(self.rows, SUBSCRIPTIONS, prefix.bytes(), |key, value| {
             let user = parse_user(name_behind(key, prefix.bytes()).unwrap_or_default())?;
@@ -109,7 +109,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
     ///
     /// [`ErrorKind::Tables`](crate::ErrorKind::Tables) if they cannot be read.
     pub(crate) fn recount_presence(&self, problems: &mut Vec<String>) -> Result<()> {
-        let prefix = Key::of(self.app);
+        let prefix = key_of(self.app);
         each_row(self.rows, USERS, prefix.bytes(), |key, value| {
             let id = parse_user(name_behind(key, prefix.bytes()).unwrap_or_default())?;
             let user: UserRow = decode_row(USERS, key, value)?;
@@ -123,7 +123,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
                     ));
                 }
             }
-            let mine = Key::of(self.app).names(id.as_str());
+            let mine = key_of(self.app).names(id.as_str());
             let mut subscribers = 0;
             each_row(self.rows, SUBSCRIBERS, mine.bytes(), |_, _| {
                 subscribers += 1;
@@ -186,7 +186,7 @@ impl Editor<'_, '_> {
         }
         let max = self.scope.limits.max(Limit::PresenceSubscribers);
         if u64::from(self.directory().user_row(other)?.subscribers) >= max {
-            let prefix = Key::of(self.scope.app).names(other.as_str());
+            let prefix = key_of(self.scope.app).names(other.as_str());
             let mut all = Vec::new();
             each_row(&*self.rows, SUBSCRIBERS, prefix.bytes(), |key, _| {
                 let who = parse_user(name_behind(key, prefix.bytes()).unwrap_or_default())?;
@@ -232,7 +232,7 @@ impl Editor<'_, '_> {
 
     /// Ends all subscriptions of a user and to him, until `budget` rows are used up. Says whether none is left.
     pub(crate) fn abandon_presence(&mut self, user: &UserId, budget: &mut usize) -> Result<bool> {
-        let prefix = Key::of(self.scope.app).names(user.as_str());
+        let prefix = key_of(self.scope.app).names(user.as_str());
         let mut done = true;
         for table in [SUBSCRIPTIONS, SUBSCRIBERS] {
             let most = (*budget / 2).max(1);
@@ -253,5 +253,5 @@ impl Editor<'_, '_> {
 }
 
 fn pair(app: AppId, one: &UserId, other: &UserId) -> Key {
-    Key::of(app).names(one.as_str()).name(other.as_str())
+    key_of(app).names(one.as_str()).name(other.as_str())
 }

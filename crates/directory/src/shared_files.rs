@@ -6,7 +6,7 @@
 //! the rows name.
 
 use tidestore_disk::Millis;
-use tidestore_kv::{Rows, decode_row, page_of, row};
+use tidestore_kv::{Key, Rows, decode_row, page_of, row};
 use tidestore_plan::{AppId, AttachmentId, Limit, ResourceId, UserId};
 
 use crate::ChannelKind;
@@ -14,7 +14,7 @@ use crate::channels::{ChannelRow, parse_id};
 use crate::cursor::{List, Page};
 use crate::directory::{Directory, Editor};
 use crate::error::{Error, ErrorKind, Result};
-use crate::tables::{Key, SHARED_FILE_IDS, SHARED_FILES, UNPINS};
+use crate::tables::{SHARED_FILE_IDS, SHARED_FILES, UNPINS, key_of};
 use crate::users::parse_user;
 
 /// In `UNPINS`: the pin is to be taken back unless the file's row comes.
@@ -100,7 +100,7 @@ pub fn unpins_of(
     app: AppId,
     limit: usize,
 ) -> Result<Vec<(AttachmentId, ResourceId)>> {
-    let unpins = unpins_below(rows, Key::of(app).bytes(), limit)?;
+    let unpins = unpins_below(rows, key_of(app).bytes(), limit)?;
     Ok(unpins
         .into_iter()
         .map(|(_, id, group)| (id, group))
@@ -120,7 +120,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         limit: usize,
     ) -> Result<Page<SharedFile>> {
         self.channel_row(ChannelKind::Group, group)?;
-        let prefix = Key::of(self.app).names(group.as_str());
+        let prefix = key_of(self.app).names(group.as_str());
         let list = List {
             table: SHARED_FILES,
             prefix: prefix.bytes(),
@@ -151,7 +151,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         let place = file_id(self.app, group, attachment);
         let serial: Option<u64> = row(self.rows, SHARED_FILE_IDS, place.bytes())?;
         let serial = serial.ok_or(ErrorKind::FileNotFound)?;
-        let key = Key::of(self.app).names(group.as_str()).number(serial);
+        let key = key_of(self.app).names(group.as_str()).number(serial);
         let found = row(self.rows, SHARED_FILES, key.bytes())?;
         Ok((serial, found.ok_or(ErrorKind::FileNotFound)?))
     }
@@ -197,7 +197,7 @@ impl Editor<'_, '_> {
             created: file.created,
         };
         let app = self.scope.app;
-        let key = Key::of(app).names(group.as_str()).number(serial);
+        let key = key_of(app).names(group.as_str()).number(serial);
         self.rows.put(SHARED_FILES, key, &row)?;
         let place = file_id(app, group, file.attachment);
         self.rows.put(SHARED_FILE_IDS, place, &serial)?;
@@ -249,7 +249,7 @@ impl Editor<'_, '_> {
         attachment: AttachmentId,
     ) -> Result<()> {
         let app = self.scope.app;
-        let key = Key::of(app).names(group.as_str()).number(serial);
+        let key = key_of(app).names(group.as_str()).number(serial);
         self.rows.delete(SHARED_FILES, key);
         self.rows
             .delete(SHARED_FILE_IDS, file_id(app, group, attachment));
@@ -264,7 +264,7 @@ impl Editor<'_, '_> {
         channel: &mut ChannelRow,
         budget: &mut usize,
     ) -> Result<bool> {
-        let prefix = Key::of(self.scope.app).names(group.as_str());
+        let prefix = key_of(self.scope.app).names(group.as_str());
         let most = (*budget / 3).max(1);
         let page = page_of(&*self.rows, SHARED_FILES, prefix.bytes(), None, false, most)?;
         let done = page.len() < most;
@@ -301,13 +301,11 @@ impl Editor<'_, '_> {
 }
 
 fn file_id(app: AppId, group: &ResourceId, attachment: AttachmentId) -> Key {
-    Key::of(app)
+    key_of(app)
         .names(group.as_str())
         .raw(&attachment.to_bytes())
 }
 
 fn unpin(app: AppId, group: &ResourceId, attachment: AttachmentId) -> Key {
-    Key::of(app)
-        .raw(&attachment.to_bytes())
-        .name(group.as_str())
+    key_of(app).raw(&attachment.to_bytes()).name(group.as_str())
 }

@@ -6,7 +6,7 @@ use tidestore_plan::UserId;
 use crate::cursor::{List, Page};
 use crate::directory::{Directory, Editor};
 use crate::error::{ErrorKind, Result};
-use crate::tables::{Key, SUPER_ADMINS, name_behind};
+use crate::tables::{SUPER_ADMINS, key_of, name_behind};
 use crate::users::parse_user;
 
 impl<R: Rows + ?Sized> Directory<'_, R> {
@@ -16,7 +16,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
     ///
     /// [`ErrorKind::Tables`] if that cannot be read.
     pub fn is_super_admin(&self, user: &UserId) -> Result<bool> {
-        let key = Key::of(self.app).name(user.as_str());
+        let key = key_of(self.app).name(user.as_str());
         Ok(self.rows.bytes(SUPER_ADMINS, key.bytes())?.is_some())
     }
 
@@ -26,7 +26,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
     ///
     /// [`ErrorKind::Cursor`].
     pub fn super_admins(&self, cursor: Option<&str>, limit: usize) -> Result<Page<UserId>> {
-        let prefix = Key::of(self.app);
+        let prefix = key_of(self.app);
         let list = List {
             table: SUPER_ADMINS,
             prefix: prefix.bytes(),
@@ -45,7 +45,7 @@ impl Editor<'_, '_> {
     /// [`ErrorKind::UserNotFound`].
     pub fn add_super_admin(&mut self, user: &UserId) -> Result<()> {
         self.directory().user_row(user)?;
-        let key = Key::of(self.scope.app).name(user.as_str());
+        let key = key_of(self.scope.app).name(user.as_str());
         Ok(self.rows.put(SUPER_ADMINS, key, &self.scope.now)?)
     }
 
@@ -58,7 +58,7 @@ impl Editor<'_, '_> {
         if !self.directory().is_super_admin(user)? {
             return Err(ErrorKind::NotListed(user.clone()).into());
         }
-        let key = Key::of(self.scope.app).name(user.as_str());
+        let key = key_of(self.scope.app).name(user.as_str());
         self.rows.delete(SUPER_ADMINS, key);
         Ok(())
     }

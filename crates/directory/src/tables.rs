@@ -33,7 +33,7 @@
 //! | 45 `GOING` | app, kind, id | nothing: a group or chatroom whose deletion has begun |
 //! | 44 `UNPINS` | app, attachment (16), group | 0: a pin to be taken back, 1: one that is being taken back |
 
-use tidestore_kv::Table;
+use tidestore_kv::{Key, Table};
 use tidestore_plan::AppId;
 
 pub(crate) const COUNTERS: Table = Table(20);
@@ -63,55 +63,9 @@ pub(crate) const SHARED_FILE_IDS: Table = Table(43);
 pub(crate) const UNPINS: Table = Table(44);
 pub(crate) const GOING: Table = Table(45);
 
-/// A key in the making.
-#[derive(Clone, Debug)]
-pub(crate) struct Key(Vec<u8>);
-
-impl Key {
-    /// Every key begins with its app.
-    pub(crate) fn of(app: AppId) -> Self {
-        let mut key = Vec::with_capacity(96);
-        key.extend_from_slice(&app.0.to_be_bytes());
-        Self(key)
-    }
-
-    pub(crate) fn byte(mut self, byte: u8) -> Self {
-        self.0.push(byte);
-        self
-    }
-
-    /// A number; sorts by its value.
-    pub(crate) fn number(mut self, number: u64) -> Self {
-        self.0.extend_from_slice(&number.to_be_bytes());
-        self
-    }
-
-    /// Bytes of a fixed number.
-    pub(crate) fn raw(mut self, bytes: &[u8]) -> Self {
-        self.0.extend_from_slice(bytes);
-        self
-    }
-
-    /// A name as the last part.
-    pub(crate) fn name(mut self, name: &str) -> Self {
-        self.0.extend_from_slice(name.as_bytes());
-        self
-    }
-
-    /// A name that another part follows.
-    pub(crate) fn names(self, name: &str) -> Self {
-        self.name(name).byte(0)
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl From<Key> for Vec<u8> {
-    fn from(key: Key) -> Self {
-        key.0
-    }
+/// Every key begins with its app.
+pub(crate) fn key_of(app: AppId) -> Key {
+    Key::starting_with(app.0)
 }
 
 /// The last part of a key whose prefix is known, as a number.

@@ -1,7 +1,7 @@
 //! Threads inside groups.
 
 use tidestore_disk::Millis;
-use tidestore_kv::{Rows, decode_row, page_of, row};
+use tidestore_kv::{Key, Rows, decode_row, page_of, row};
 use tidestore_plan::{AppId, Limit, ResourceId, UserId};
 
 use crate::ChannelKind;
@@ -10,7 +10,7 @@ use crate::cursor::{List, Page};
 use crate::directory::{Directory, Editor, Effect};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tables::{
-    GROUP_THREADS, Key, THREAD_MEMBERS, THREAD_PARENTS, THREADS, THREADS_BY_AGE, THREADSHIPS,
+    GROUP_THREADS, THREAD_MEMBERS, THREAD_PARENTS, THREADS, THREADS_BY_AGE, THREADSHIPS, key_of,
     name_behind,
 };
 use crate::users::{each_once, parse_user};
@@ -91,13 +91,13 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
     ///
     /// [`ErrorKind::Tables`] if that cannot be read.
     pub fn thread_of(&self, parent: u64) -> Result<Option<ResourceId>> {
-        let key = Key::of(self.app).number(parent);
+        let key = key_of(self.app).number(parent);
         let id: Option<String> = row(self.rows, THREAD_PARENTS, key.bytes())?;
         id.map(|id| parse_id(&id)).transpose()
     }
 
     fn thread_row(&self, id: &ResourceId) -> Result<ThreadRow> {
-        let key = Key::of(self.app).name(id.as_str());
+        let key = key_of(self.app).name(id.as_str());
         let found: Option<ThreadRow> = row(self.rows, THREADS, key.bytes())?;
         found.ok_or_else(|| ErrorKind::ThreadNotFound(id.clone()).into())
     }
@@ -123,7 +123,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Page<Thread>> {
-        let prefix = Key::of(self.app);
+        let prefix = key_of(self.app);
         let list = List {
             table: THREADS_BY_AGE,
             prefix: prefix.bytes(),
@@ -145,7 +145,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         limit: usize,
     ) -> Result<Page<Thread>> {
         self.channel_row(ChannelKind::Group, group)?;
-        let prefix = Key::of(self.app).names(group.as_str());
+        let prefix = key_of(self.app).names(group.as_str());
         let list = List {
             table: GROUP_THREADS,
             prefix: prefix.bytes(),
@@ -168,7 +168,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         limit: usize,
     ) -> Result<Page<Thread>> {
         self.user_row(user)?;
-        let prefix = Key::of(self.app).names(user.as_str());
+        let prefix = key_of(self.app).names(user.as_str());
         let list = List {
             table: THREADSHIPS,
             prefix: prefix.bytes(),
@@ -184,7 +184,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
     ///
     /// [`ErrorKind::Tables`] if they cannot be read.
     pub fn thread_ids(&self, user: &UserId) -> Result<Vec<ResourceId>> {
-        let prefix = Key::of(self.app).names(user.as_str());
+        let prefix = key_of(self.app).names(user.as_str());
         crate::channels::ids_in(self.rows, THREADSHIPS, prefix.bytes())
     }
 
@@ -213,7 +213,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         limit: usize,
     ) -> Result<Page<UserId>> {
         self.thread_row(id)?;
-        let prefix = Key::of(self.app).names(id.as_str());
+        let prefix = key_of(self.app).names(id.as_str());
         let list = List {
             table: THREAD_MEMBERS,
             prefix: prefix.bytes(),
@@ -229,7 +229,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
     ///
     /// [`ErrorKind::Tables`] if they cannot be read.
     pub(crate) fn recount_threads(&self, problems: &mut Vec<String>) -> Result<()> {
-        let prefix = Key::of(self.app);
+        let prefix = key_of(self.app);
         let mut threads = 0;
         tidestore_kv::each_row(self.rows, THREADS, prefix.bytes(), |key, value| {
             threads += 1;
@@ -237,9 +237,9 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
             let id = parse_id(name)?;
             let thread: ThreadRow = decode_row(THREADS, key, value)?;
             let places = [
-                (THREADS_BY_AGE, Key::of(self.app).number(thread.serial)),
+                (THREADS_BY_AGE, key_of(self.app).number(thread.serial)),
                 (GROUP_THREADS, group_thread(self.app, &thread)),
-                (THREAD_PARENTS, Key::of(self.app).number(thread.parent)),
+                (THREAD_PARENTS, key_of(self.app).number(thread.parent)),
             ];
             for (table, place) in places {
                 let named: Option<String> = row(self.rows, table, place.bytes())?;
@@ -266,7 +266,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         problems: &mut Vec<String>,
     ) -> Result<()> {
         let (prefix, group) = (
-            Key::of(self.app).names(id.as_str()),
+            key_of(self.app).names(id.as_str()),
             parse_id(&thread.group)?,
         );
         let mut members = 0;
@@ -316,7 +316,7 @@ impl Editor<'_, '_> {
         if let Some(taken) = self.directory().thread_of(parent)? {
             return Err(ErrorKind::ThreadExists(taken).into());
         }
-        let place = Key::of(self.scope.app).name(id.as_str());
+        let place = key_of(self.scope.app).name(id.as_str());
         if self.rows.bytes_of(THREADS, place.bytes())?.is_some() {
             return Err(ErrorKind::ThreadExists(id).into());
         }
@@ -338,11 +338,11 @@ impl Editor<'_, '_> {
         let text = id.as_str().to_owned();
         let app = self.scope.app;
         self.rows
-            .put(THREADS_BY_AGE, Key::of(app).number(serial), &text)?;
+            .put(THREADS_BY_AGE, key_of(app).number(serial), &text)?;
         self.rows
             .put(GROUP_THREADS, group_thread(app, &thread), &text)?;
         self.rows
-            .put(THREAD_PARENTS, Key::of(app).number(parent), &text)?;
+            .put(THREAD_PARENTS, key_of(app).number(parent), &text)?;
         self.put_thread_row(&id, &thread)?;
         self.join_one(&id, &owner)?;
         self.directory().thread(&id)
@@ -439,7 +439,7 @@ impl Editor<'_, '_> {
 
     /// Lets a user leave all threads of a group.
     pub(crate) fn leave_threads_of(&mut self, group: &ResourceId, user: &UserId) -> Result<()> {
-        let prefix = Key::of(self.scope.app).names(user.as_str());
+        let prefix = key_of(self.scope.app).names(user.as_str());
         let mut joined = Vec::new();
         tidestore_kv::each_row(&*self.rows, THREADSHIPS, prefix.bytes(), |key, value| {
             joined.push(decode_row::<String>(THREADSHIPS, key, value)?);
@@ -460,7 +460,7 @@ impl Editor<'_, '_> {
         group: &ResourceId,
         budget: &mut usize,
     ) -> Result<bool> {
-        let prefix = Key::of(self.scope.app).names(group.as_str());
+        let prefix = key_of(self.scope.app).names(group.as_str());
         loop {
             let page = page_of(&*self.rows, GROUP_THREADS, prefix.bytes(), None, false, 1)?;
             let Some((key, value)) = page.into_iter().next() else {
@@ -475,7 +475,7 @@ impl Editor<'_, '_> {
 
     fn delete_thread_within(&mut self, id: &ResourceId, budget: &mut usize) -> Result<bool> {
         let mut thread = self.directory().thread_row(id)?;
-        let prefix = Key::of(self.scope.app).names(id.as_str());
+        let prefix = key_of(self.scope.app).names(id.as_str());
         let most = (*budget / 2).clamp(1, 1 << 20);
         let page = page_of(
             &*self.rows,
@@ -500,12 +500,12 @@ impl Editor<'_, '_> {
             return Ok(false);
         }
         let app = self.scope.app;
-        self.rows.delete(THREADS, Key::of(app).name(id.as_str()));
+        self.rows.delete(THREADS, key_of(app).name(id.as_str()));
         self.rows
-            .delete(THREADS_BY_AGE, Key::of(app).number(thread.serial));
+            .delete(THREADS_BY_AGE, key_of(app).number(thread.serial));
         self.rows.delete(GROUP_THREADS, group_thread(app, &thread));
         self.rows
-            .delete(THREAD_PARENTS, Key::of(app).number(thread.parent));
+            .delete(THREAD_PARENTS, key_of(app).number(thread.parent));
         self.count(|counters| counters.threads = counters.threads.saturating_sub(1))?;
         self.effects.push(Effect::ThreadDeleted(id.clone()));
         Ok(true)
@@ -519,19 +519,19 @@ impl Editor<'_, '_> {
     }
 
     fn put_thread_row(&mut self, id: &ResourceId, thread: &ThreadRow) -> Result<()> {
-        let key = Key::of(self.scope.app).name(id.as_str());
+        let key = key_of(self.scope.app).name(id.as_str());
         Ok(self.rows.put(THREADS, key, thread)?)
     }
 }
 
 fn group_thread(app: AppId, thread: &ThreadRow) -> Key {
-    Key::of(app).names(&thread.group).number(thread.serial)
+    key_of(app).names(&thread.group).number(thread.serial)
 }
 
 fn thread_member(app: AppId, id: &ResourceId, user: &UserId) -> Key {
-    Key::of(app).names(id.as_str()).name(user.as_str())
+    key_of(app).names(id.as_str()).name(user.as_str())
 }
 
 fn threadship(app: AppId, user: &UserId, serial: u64) -> Key {
-    Key::of(app).names(user.as_str()).number(serial)
+    key_of(app).names(user.as_str()).number(serial)
 }

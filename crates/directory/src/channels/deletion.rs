@@ -13,7 +13,7 @@ use crate::channels::{ChannelRow, MemberRow, Role, parse_id};
 use crate::directory::{Editor, Effect};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tables::{
-    CHANNEL_LISTS, CHANNELS, CHANNELS_BY_AGE, GOING, Key, MEMBERS, MEMBERSHIPS, name_behind,
+    CHANNEL_LISTS, CHANNELS, CHANNELS_BY_AGE, GOING, MEMBERS, MEMBERSHIPS, key_of, name_behind,
 };
 use crate::users::parse_user;
 
@@ -73,7 +73,7 @@ impl Editor<'_, '_> {
     ) -> Result<bool> {
         let found = self.directory().any_channel_row(kind, id)?;
         let mut channel = found.ok_or_else(|| ErrorKind::ChannelNotFound(kind, id.clone()))?;
-        let place = Key::of(self.scope.app).byte(kind.byte()).name(id.as_str());
+        let place = key_of(self.scope.app).byte(kind.byte()).name(id.as_str());
         if !channel.is_going {
             channel.is_going = true;
             self.rows.put(GOING, place.clone(), &())?;
@@ -90,7 +90,7 @@ impl Editor<'_, '_> {
         }
         self.rows.delete(CHANNELS, place.clone());
         self.rows.delete(GOING, place);
-        let by_age = Key::of(self.scope.app)
+        let by_age = key_of(self.scope.app)
             .byte(kind.byte())
             .number(channel.serial);
         self.rows.delete(CHANNELS_BY_AGE, by_age);
@@ -151,7 +151,7 @@ impl Editor<'_, '_> {
     /// nothing is left.
     pub(crate) fn abandon_channels(&mut self, user: &UserId, budget: &mut usize) -> Result<bool> {
         for kind in [ChannelKind::Group, ChannelKind::Room] {
-            let prefix = Key::of(self.scope.app)
+            let prefix = key_of(self.scope.app)
                 .byte(kind.byte())
                 .names(user.as_str());
             loop {
@@ -173,7 +173,7 @@ impl Editor<'_, '_> {
 
     /// Goes on with what the user owned and what is being deleted with him: it may have lost him as a member before its last.
     fn finish_owned(&mut self, user: &UserId, budget: &mut usize) -> Result<bool> {
-        let prefix = Key::of(self.scope.app);
+        let prefix = key_of(self.scope.app);
         let mut owned = Vec::new();
         each_row(&*self.rows, GOING, prefix.bytes(), |key, _| {
             if let Some((kind, id)) = going(key.get(4..).unwrap_or_default())? {

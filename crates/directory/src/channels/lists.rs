@@ -4,7 +4,7 @@
 //! together.
 
 use tidestore_disk::Millis;
-use tidestore_kv::{Rows, decode_row};
+use tidestore_kv::{Key, Rows, decode_row};
 use tidestore_plan::{AppId, Limit, ResourceId, UserId};
 
 use crate::ChannelKind;
@@ -12,7 +12,7 @@ use crate::channels::{ChannelRow, MemberRow, Role};
 use crate::cursor::{List, Page};
 use crate::directory::{Directory, Editor};
 use crate::error::{ErrorKind, Result};
-use crate::tables::{CHANNEL_LISTS, Key, name_behind};
+use crate::tables::{CHANNEL_LISTS, key_of, name_behind};
 use crate::users::{MuteEnd, MuteFor, each_once, parse_user};
 
 /// Which list, by its byte in keys.
@@ -25,7 +25,7 @@ pub(crate) enum Listing {
 }
 
 pub(super) fn lists_prefix(app: AppId, kind: ChannelKind, id: &ResourceId) -> Key {
-    Key::of(app).byte(kind.byte()).names(id.as_str())
+    key_of(app).byte(kind.byte()).names(id.as_str())
 }
 
 fn list_prefix(app: AppId, kind: ChannelKind, id: &ResourceId, listing: Listing) -> Key {

@@ -1,7 +1,7 @@
 //! Members of groups and chatrooms.
 
 use tidestore_disk::Millis;
-use tidestore_kv::{Rows, decode_row, row};
+use tidestore_kv::{Key, Rows, decode_row, row};
 use tidestore_plan::{Limit, ResourceId, UserId};
 
 use crate::ChannelKind;
@@ -10,7 +10,7 @@ use crate::channels::{ChannelRow, caps_for};
 use crate::cursor::{List, Page};
 use crate::directory::{Directory, Editor, Effect};
 use crate::error::{ErrorKind, Result};
-use crate::tables::{Key, MEMBERS, MEMBERSHIPS, name_behind};
+use crate::tables::{MEMBERS, MEMBERSHIPS, key_of, name_behind};
 use crate::users::{MuteEnd, each_once, parse_user};
 
 /// What somebody may do.
@@ -68,7 +68,7 @@ pub(super) fn members_prefix(
     kind: ChannelKind,
     id: &ResourceId,
 ) -> Key {
-    Key::of(app).byte(kind.byte()).names(id.as_str())
+    key_of(app).byte(kind.byte()).names(id.as_str())
 }
 
 impl<R: Rows + ?Sized> Directory<'_, R> {
@@ -299,7 +299,7 @@ impl Editor<'_, '_> {
 }
 
 fn membership(editor: &Editor<'_, '_>, kind: ChannelKind, user: &UserId, serial: u64) -> Key {
-    Key::of(editor.scope.app)
+    key_of(editor.scope.app)
         .byte(kind.byte())
         .names(user.as_str())
         .number(serial)

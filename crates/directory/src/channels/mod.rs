@@ -16,7 +16,7 @@ use crate::ChannelKind;
 use crate::cursor::{List, Page};
 use crate::directory::{Directory, Editor};
 use crate::error::{Error, ErrorKind, Result};
-use crate::tables::{CHANNELS, CHANNELS_BY_AGE, Key, MEMBERSHIPS};
+use crate::tables::{CHANNELS, CHANNELS_BY_AGE, MEMBERSHIPS, key_of};
 use crate::users::parse_user;
 
 pub use deletion::going_channels;
@@ -204,7 +204,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Page<Channel>> {
-        let prefix = Key::of(self.app).byte(kind.byte());
+        let prefix = key_of(self.app).byte(kind.byte());
         self.channels_in(
             kind,
             List {
@@ -230,7 +230,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         limit: usize,
     ) -> Result<Page<Channel>> {
         self.user_row(user)?;
-        let prefix = Key::of(self.app).byte(kind.byte()).names(user.as_str());
+        let prefix = key_of(self.app).byte(kind.byte()).names(user.as_str());
         self.channels_in(
             kind,
             List {
@@ -249,7 +249,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
     ///
     /// [`ErrorKind::Tables`] if they cannot be read.
     pub fn joined_ids(&self, user: &UserId, kind: ChannelKind) -> Result<Vec<ResourceId>> {
-        let prefix = Key::of(self.app).byte(kind.byte()).names(user.as_str());
+        let prefix = key_of(self.app).byte(kind.byte()).names(user.as_str());
         ids_in(self.rows, MEMBERSHIPS, prefix.bytes())
     }
 
@@ -306,7 +306,7 @@ impl Editor<'_, '_> {
         let rules = kind.rules();
         let limits = &self.scope.limits;
         limits.check(Limit::GroupFounders, new.members.len() as u64)?;
-        let place = Key::of(self.scope.app)
+        let place = key_of(self.scope.app)
             .byte(kind.byte())
             .name(new.id.as_str());
         if self.rows.bytes_of(CHANNELS, place.bytes())?.is_some() {
@@ -341,7 +341,7 @@ impl Editor<'_, '_> {
             invite_needs_confirm: Some(new.invite_needs_confirm),
         };
         self.apply_change(kind, &mut row, change)?;
-        let by_age = Key::of(self.scope.app).byte(kind.byte()).number(serial);
+        let by_age = key_of(self.scope.app).byte(kind.byte()).number(serial);
         let name = new.id.as_str().to_owned();
         self.rows.put(CHANNELS_BY_AGE, by_age, &name)?;
         self.join(kind, &new.id, &mut row, &new.owner, Role::Owner)?;

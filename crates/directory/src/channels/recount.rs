@@ -1,6 +1,6 @@
 //! Counting groups, chatrooms and members again.
 
-use tidestore_kv::{Rows, Table, decode_row, each_row, row};
+use tidestore_kv::{Key, Rows, Table, decode_row, each_row, row};
 use tidestore_plan::{ResourceId, UserId};
 
 use crate::ChannelKind;
@@ -10,7 +10,7 @@ use crate::channels::{ChannelRow, MemberRow, Role, parse_id};
 use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::tables::{
-    CHANNEL_LISTS, CHANNELS, CHANNELS_BY_AGE, Key, MEMBERS, MEMBERSHIPS, SHARED_FILES, USERS,
+    CHANNEL_LISTS, CHANNELS, CHANNELS_BY_AGE, MEMBERS, MEMBERSHIPS, SHARED_FILES, USERS, key_of,
     name_behind,
 };
 use crate::users::{UserRow, parse_user};
@@ -27,7 +27,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
             (ChannelKind::Group, counters.groups),
             (ChannelKind::Room, counters.rooms),
         ] {
-            let prefix = Key::of(self.app).byte(kind.byte());
+            let prefix = key_of(self.app).byte(kind.byte());
             let mut found = 0;
             each_row(self.rows, CHANNELS, prefix.bytes(), |key, value| {
                 found += 1;
@@ -53,7 +53,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         channel: &ChannelRow,
         problems: &mut Vec<String>,
     ) -> Result<()> {
-        let by_age = Key::of(self.app).byte(kind.byte()).number(channel.serial);
+        let by_age = key_of(self.app).byte(kind.byte()).number(channel.serial);
         let named: Option<String> = row(self.rows, CHANNELS_BY_AGE, by_age.bytes())?;
         if named.as_deref() != Some(id.as_str()) {
             problems.push(format!("{kind} {id} is missing in the order of creation"));
@@ -72,7 +72,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
             if member.role == Role::Owner {
                 owners.push(user.as_str().to_owned());
             }
-            let back = Key::of(self.app).byte(kind.byte());
+            let back = key_of(self.app).byte(kind.byte());
             let back = back.names(user.as_str()).number(member.serial);
             let named: Option<String> = row(self.rows, MEMBERSHIPS, back.bytes())?;
             if named.as_deref() != Some(id.as_str()) {
@@ -81,7 +81,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
             Ok::<_, Error>(true)
         })?;
         let files = if kind == ChannelKind::Group {
-            self.count_rows(SHARED_FILES, &Key::of(self.app).names(id.as_str()))?
+            self.count_rows(SHARED_FILES, &key_of(self.app).names(id.as_str()))?
         } else {
             0
         };
@@ -115,7 +115,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
     }
 
     fn recount_memberships(&self, problems: &mut Vec<String>) -> Result<()> {
-        let prefix = Key::of(self.app);
+        let prefix = key_of(self.app);
         each_row(self.rows, USERS, prefix.bytes(), |key, value| {
             let id = parse_user(name_behind(key, prefix.bytes()).unwrap_or_default())?;
             let user: UserRow = decode_row(USERS, key, value)?;
@@ -140,7 +140,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         user: &UserId,
         problems: &mut Vec<String>,
     ) -> Result<u32> {
-        let prefix = Key::of(self.app).byte(kind.byte()).names(user.as_str());
+        let prefix = key_of(self.app).byte(kind.byte()).names(user.as_str());
         let mut joined = 0;
         each_row(self.rows, MEMBERSHIPS, prefix.bytes(), |key, value| {
             joined += 1;

@@ -8,7 +8,7 @@ use crate::ChannelKind;
 use crate::channels::Channel;
 use crate::directory::{Directory, Editor};
 use crate::error::{ErrorKind, Result};
-use crate::tables::{CHANNELS, Key};
+use crate::tables::{CHANNELS, key_of};
 use crate::users::parse_user;
 
 /// A group or chatroom as it is stored, with how many of everything it has.
@@ -77,7 +77,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         kind: ChannelKind,
         id: &ResourceId,
     ) -> Result<Option<ChannelRow>> {
-        let key = Key::of(self.app).byte(kind.byte()).name(id.as_str());
+        let key = key_of(self.app).byte(kind.byte()).name(id.as_str());
         Ok(row(self.rows, CHANNELS, key.bytes())?)
     }
 }
@@ -89,7 +89,7 @@ impl Editor<'_, '_> {
         id: &ResourceId,
         row: &ChannelRow,
     ) -> Result<()> {
-        let key = Key::of(self.scope.app).byte(kind.byte()).name(id.as_str());
+        let key = key_of(self.scope.app).byte(kind.byte()).name(id.as_str());
         Ok(self.rows.put(CHANNELS, key, row)?)
     }
 }

@@ -5,18 +5,18 @@
 //! finding them would mean a walk over the lists of all; and whoever registers under the same id later is not let through to
 //! people who did not want to hear from it.
 
-use tidestore_kv::{Rows, row};
+use tidestore_kv::{Key, Rows, row};
 use tidestore_plan::{AppId, Limit, UserId};
 
 use super::user_in;
 use crate::cursor::{List, Page};
 use crate::directory::{Directory, Editor};
 use crate::error::{Error, Result};
-use crate::tables::{BLOCKS, BLOCKS_BY_AGE, Key};
+use crate::tables::{BLOCKS, BLOCKS_BY_AGE, key_of};
 
 /// What the keys of a user's list begin with, in both tables.
 pub(super) fn blocks_of(app: AppId, user: &UserId) -> Key {
-    Key::of(app).names(user.as_str())
+    key_of(app).names(user.as_str())
 }
 
 impl<R: Rows + ?Sized> Directory<'_, R> {

@@ -1,14 +1,14 @@
 //! Contacts: two users who know each other. Each side has a row, and they come and go together.
 
 use tidestore_disk::Millis;
-use tidestore_kv::{Rows, decode_row, row};
+use tidestore_kv::{Key, Rows, decode_row, row};
 use tidestore_plan::{AppId, CapKind, Limit, UserId};
 
 use super::{UserRow, user_behind};
 use crate::cursor::{List, Page};
 use crate::directory::{Directory, Editor};
 use crate::error::{Error, ErrorKind, Result};
-use crate::tables::{CONTACTS, Key};
+use crate::tables::{CONTACTS, key_of};
 
 /// One side of a contact as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -40,7 +40,7 @@ impl Contact {
 
 /// What the keys of a user's contacts begin with.
 pub(super) fn contacts_of(app: AppId, user: &UserId) -> Key {
-    Key::of(app).names(user.as_str())
+    key_of(app).names(user.as_str())
 }
 
 fn contact_key(app: AppId, user: &UserId, friend: &UserId) -> Key {

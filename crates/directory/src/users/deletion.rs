@@ -8,7 +8,7 @@
 //!
 //! The block lists of others keep his name, see `blocks.rs`.
 
-use tidestore_kv::{Rows, Table, each_row, page_of};
+use tidestore_kv::{Key, Rows, Table, each_row, page_of};
 use tidestore_plan::{AppId, UserId};
 
 use super::blocks::blocks_of;
@@ -18,7 +18,7 @@ use super::registration::User;
 use super::{UserRow, user_behind};
 use crate::directory::{Directory, Editor, Effect};
 use crate::error::{ErrorKind, Result};
-use crate::tables::{BLOCKS, CONTACTS, Key, LEAVING, MUTES, SUPER_ADMINS, USERS, USERS_BY_AGE};
+use crate::tables::{BLOCKS, CONTACTS, LEAVING, MUTES, SUPER_ADMINS, USERS, USERS_BY_AGE, key_of};
 
 /// How far the deletion of a user has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
     ///
     /// [`ErrorKind::Tables`].
     pub fn leaving_users(&self) -> Result<Vec<UserId>> {
-        let prefix = Key::of(self.app);
+        let prefix = key_of(self.app);
         let mut users = Vec::new();
         each_row(
             self.rows,
@@ -120,7 +120,7 @@ impl Editor<'_, '_> {
         if !is_done {
             return Ok(Deletion::Unfinished);
         }
-        let key = Key::of(self.scope.app).name(id.as_str());
+        let key = key_of(self.scope.app).name(id.as_str());
         self.rows.delete(USERS, key.clone());
         self.rows.delete(SUPER_ADMINS, key.clone());
         self.rows.delete(LEAVING, key);
@@ -133,10 +133,8 @@ impl Editor<'_, '_> {
         let app = self.scope.app;
         self.rows.delete(MUTES, mutes_key(app, id));
         self.rows
-            .delete(USERS_BY_AGE, Key::of(app).number(row.serial));
-        Ok(self
-            .rows
-            .put(LEAVING, Key::of(app).name(id.as_str()), &())?)
+            .delete(USERS_BY_AGE, key_of(app).number(row.serial));
+        Ok(self.rows.put(LEAVING, key_of(app).name(id.as_str()), &())?)
     }
 
     /// Says whether no contact is left. The friends' sides go with his.

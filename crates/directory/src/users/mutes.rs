@@ -4,7 +4,7 @@
 //! user are changed the next time, because reading must not write.
 
 use tidestore_disk::Millis;
-use tidestore_kv::{Rows, decode_row, row};
+use tidestore_kv::{Key, Rows, decode_row, row};
 use tidestore_plan::{AppId, Limit, Limits, UserId};
 
 use super::user_behind;
@@ -12,7 +12,7 @@ use crate::ChannelKind;
 use crate::cursor::{List, Page};
 use crate::directory::{Directory, Editor};
 use crate::error::{ErrorKind, Result};
-use crate::tables::{Key, MUTES};
+use crate::tables::{MUTES, key_of};
 
 /// Where a user may not speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -158,7 +158,7 @@ impl Mutes {
 }
 
 pub(super) fn mutes_key(app: AppId, user: &UserId) -> Key {
-    Key::of(app).name(user.as_str())
+    key_of(app).name(user.as_str())
 }
 
 impl<R: Rows + ?Sized> Directory<'_, R> {
@@ -184,7 +184,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         limit: usize,
         now: Millis,
     ) -> Result<Page<MutedUser>> {
-        let prefix = Key::of(self.app);
+        let prefix = key_of(self.app);
         let list = List {
             table: MUTES,
             prefix: prefix.bytes(),

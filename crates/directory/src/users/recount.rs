@@ -1,6 +1,6 @@
 //! The recount: whether counters and indexes agree with the rows they speak of.
 
-use tidestore_kv::{Rows, Table, decode_row, each_row, row};
+use tidestore_kv::{Key, Rows, Table, decode_row, each_row, row};
 use tidestore_plan::UserId;
 
 use super::blocks::blocks_of;
@@ -10,7 +10,7 @@ use super::{UserRow, user_behind, user_in};
 use crate::directory::Directory;
 use crate::error::Result;
 use crate::tables::{
-    BLOCKS, BLOCKS_BY_AGE, CONTACTS, Key, MUTES, USERS, USERS_BY_AGE, number_behind,
+    BLOCKS, BLOCKS_BY_AGE, CONTACTS, MUTES, USERS, USERS_BY_AGE, key_of, number_behind,
 };
 
 impl<R: Rows + ?Sized> Directory<'_, R> {
@@ -31,9 +31,9 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
     fn recount_rows(&self, problems: &mut Vec<String>) -> Result<()> {
         let counters = self.counters()?;
         let mut users = 0_u64;
-        self.each_below(&Key::of(self.app), USERS, |key, value| {
+        self.each_below(&key_of(self.app), USERS, |key, value| {
             users += 1;
-            let app = Key::of(self.app);
+            let app = key_of(self.app);
             let user = user_behind(USERS, key, app.bytes())?;
             let row: UserRow = decode_row(USERS, key, value)?;
             let contacts = self.rows_below(&contacts_of(self.app, &user), CONTACTS)?;
@@ -70,7 +70,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
 
     /// The list of users by age names users, and each by his serial.
     fn recount_ages(&self, problems: &mut Vec<String>) -> Result<()> {
-        let app = Key::of(self.app);
+        let app = key_of(self.app);
         self.each_below(&app, USERS_BY_AGE, |key, value| {
             let user = user_in(USERS_BY_AGE, key, value)?;
             let serial = number_behind(key, app.bytes());
@@ -108,7 +108,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
             }
             Ok(())
         })?;
-        let app = Key::of(self.app);
+        let app = key_of(self.app);
         self.each_below(&app, BLOCKS_BY_AGE, |key, _| {
             let rest = key.strip_prefix(app.bytes()).unwrap_or_default();
             let user = rest.split(|byte| *byte == 0).next().unwrap_or_default();
@@ -120,7 +120,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
 
     /// Mutes and begun deletions are of users that there are.
     fn recount_marks(&self, problems: &mut Vec<String>) -> Result<()> {
-        let app = Key::of(self.app);
+        let app = key_of(self.app);
         self.each_below(&app, MUTES, |key, value| {
             let user = user_behind(MUTES, key, app.bytes())?;
             let row: MuteRow = decode_row(MUTES, key, value)?;
@@ -146,7 +146,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
     }
 
     fn user_by_age(&self, serial: u64) -> Result<Option<UserId>> {
-        let key = Key::of(self.app).number(serial);
+        let key = key_of(self.app).number(serial);
         let value = self.rows.bytes(USERS_BY_AGE, key.bytes())?;
         let user = value.map(|value| user_in(USERS_BY_AGE, key.bytes(), &value));
         user.transpose()
@@ -159,7 +159,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         problems: &mut Vec<String>,
         mut visit: impl FnMut(&UserId, &UserId, &[u8], &mut Vec<String>) -> Result<()>,
     ) -> Result<()> {
-        let app = Key::of(self.app);
+        let app = key_of(self.app);
         self.each_below(&app, table, |key, value| {
             let rest = key.strip_prefix(app.bytes()).unwrap_or_default();
             let zero = rest.iter().position(|byte| *byte == 0).unwrap_or(0);

@@ -11,7 +11,7 @@ use super::{UserRow, user_in};
 use crate::cursor::{List, Page};
 use crate::directory::{Directory, Editor};
 use crate::error::{Error, ErrorKind, Result};
-use crate::tables::{Key, USERS_BY_AGE};
+use crate::tables::{USERS_BY_AGE, key_of};
 
 /// A user to be registered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
     ///
     /// [`ErrorKind::Cursor`] if the cursor is not one of this list.
     pub fn users(&self, cursor: Option<&str>, limit: usize) -> Result<Page<User>> {
-        let prefix = Key::of(self.app);
+        let prefix = key_of(self.app);
         let list = List {
             table: USERS_BY_AGE,
             prefix: prefix.bytes(),
@@ -131,7 +131,7 @@ impl Editor<'_, '_> {
             subscribers: 0,
         };
         self.put_user_row(&new.id, &row)?;
-        let by_age = Key::of(self.scope.app).number(serial);
+        let by_age = key_of(self.scope.app).number(serial);
         self.rows.put(USERS_BY_AGE, by_age, &new.id.as_str())?;
         Ok(User::of(new.id, row))
     }

@@ -6,7 +6,7 @@ use tidestore_plan::UserId;
 
 use crate::directory::{Directory, Editor};
 use crate::error::{ErrorKind, Result};
-use crate::tables::{Key, LEAVING, USERS, name_behind};
+use crate::tables::{LEAVING, USERS, key_of, name_behind};
 
 /// A user as it is stored, with how many of everything belong to it.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -45,20 +45,20 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
 
     /// The row of a user, also of one whose deletion has begun.
     pub(crate) fn any_user_row(&self, user: &UserId) -> Result<Option<UserRow>> {
-        let key = Key::of(self.app).name(user.as_str());
+        let key = key_of(self.app).name(user.as_str());
         Ok(row(self.rows, USERS, key.bytes())?)
     }
 
     /// Whether the deletion of a user has begun.
     pub(crate) fn is_leaving(&self, user: &UserId) -> Result<bool> {
-        let key = Key::of(self.app).name(user.as_str());
+        let key = key_of(self.app).name(user.as_str());
         Ok(self.rows.bytes(LEAVING, key.bytes())?.is_some())
     }
 }
 
 impl Editor<'_, '_> {
     pub(crate) fn put_user_row(&mut self, user: &UserId, row: &UserRow) -> Result<()> {
-        let key = Key::of(self.scope.app).name(user.as_str());
+        let key = key_of(self.scope.app).name(user.as_str());
         Ok(self.rows.put(USERS, key, row)?)
     }
 
@@ -68,7 +68,7 @@ impl Editor<'_, '_> {
         user: &UserId,
         change: impl FnOnce(&mut UserRow),
     ) -> Result<()> {
-        let key = Key::of(self.scope.app).name(user.as_str());
+        let key = key_of(self.scope.app).name(user.as_str());
         let found: Option<UserRow> = self.rows.get(USERS, key.bytes())?;
         let mut found = found.ok_or_else(|| ErrorKind::UserNotFound(user.clone()))?;
         change(&mut found);

@@ -11,14 +11,14 @@ use bytes::Bytes;
 use compact_str::{CompactString, format_compact};
 use tidestore_blobs::Reference;
 use tidestore_disk::Millis;
-use tidestore_kv::{Overlay, page_of, row};
+use tidestore_kv::{Key, Overlay, page_of, row};
 use tidestore_messages::{AppId, Conversation, Kind, Message, MessageId, Revision};
 use tidestore_plan::{AttachmentId, UserId, message_content};
 
 use crate::app::App;
 use crate::delivery::intake::is_there;
 use crate::delivery::tables::{
-    CHANGES, Key, PINS, SCRUBS, delete_aging, number, number_behind, put_aging,
+    CHANGES, PINS, SCRUBS, delete_aging, key_of, number, number_behind, put_aging,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::millis;
@@ -163,11 +163,11 @@ impl By {
 pub const PINS_MAX: usize = 100;
 
 fn change_key(app: AppId, conversation: &Conversation, id: MessageId) -> Key {
-    Key::of(app).names(conversation.as_str()).number(id.0)
+    key_of(app).names(conversation.as_str()).number(id.0)
 }
 
 fn pins(app: AppId, conversation: &Conversation) -> Key {
-    Key::of(app).names(conversation.as_str())
+    key_of(app).names(conversation.as_str())
 }
 
 pub(crate) fn not_found(id: MessageId) -> Error {
@@ -195,7 +195,7 @@ fn recall_row(
     put_change(rows, app, conversation, message.id, &row)?;
     let attachments = message.attachments.iter();
     let attachments: Vec<u8> = attachments.flat_map(|id| id.to_bytes()).collect();
-    rows.put_bytes(SCRUBS, Key::of(app).number(message.id.0), attachments);
+    rows.put_bytes(SCRUBS, key_of(app).number(message.id.0), attachments);
     let pin = pins(app, conversation).number(message.id.0);
     delete_aging(rows, app, message.id, PINS, pin);
     Ok(())

@@ -4,11 +4,11 @@
 //! order in which messages can be read, those of several shards do not; one id for all would skip messages.
 
 use tidestore_disk::Millis;
-use tidestore_kv::{Overlay, Rows, decode_row, page_of, row};
+use tidestore_kv::{Key, Overlay, Rows, decode_row, page_of, row};
 use tidestore_messages::AppId;
 use tidestore_plan::UserId;
 
-use crate::delivery::tables::{DEVICES, Key, text};
+use crate::delivery::tables::{DEVICES, key_of, text};
 use crate::error::{Error, ErrorKind, Result};
 
 /// An id for each shard.
@@ -57,7 +57,7 @@ pub(crate) fn check_name(device: &str) -> Result<()> {
 }
 
 fn prefix(app: AppId, user: &UserId) -> Key {
-    Key::of(app).names(user.as_str())
+    key_of(app).names(user.as_str())
 }
 
 pub(crate) fn device(

@@ -16,7 +16,7 @@ use crate::delivery::intake::is_there;
 use crate::delivery::reactions::Reaction;
 use crate::delivery::reader::Reader;
 use crate::delivery::tables::{
-    CHANGES, DEVICES, ERASED, ERASING, HIDDEN, Key, REACTED, SENT, VIEWS, delete_aging,
+    CHANGES, DEVICES, ERASED, ERASING, HIDDEN, REACTED, SENT, VIEWS, delete_aging, key_of,
     number_behind, text,
 };
 use crate::error::{ErrorKind, Result};
@@ -77,7 +77,7 @@ impl App {
     pub async fn erase_user(&self, user: &UserId, messages: bool) -> Result<()> {
         let id = user.clone();
         self.change(move |rows, scope| {
-            let key = Key::of(scope.app).name(id.as_str());
+            let key = key_of(scope.app).name(id.as_str());
             let depth = if messages {
                 Depth::Messages
             } else {
@@ -97,7 +97,7 @@ impl App {
 
     /// Notes that what inboxes know of a user has to go; if an erasure has begun already, that is enough.
     pub(crate) fn begin_erasure(&self, rows: &mut Overlay<'_>, user: &UserId) -> Result<()> {
-        let key = Key::of(self.id()).name(user.as_str());
+        let key = key_of(self.id()).name(user.as_str());
         if !is_there(rows, ERASING, &key)? {
             rows.put_bytes(ERASING, key, [Depth::Cursors as u8]);
         }
@@ -106,7 +106,7 @@ impl App {
 
     /// Does what is left of an erasure that has begun.
     pub(crate) async fn finish_erasure(&self, user: &UserId) -> Result<()> {
-        let key = Key::of(self.id()).name(user.as_str());
+        let key = key_of(self.id()).name(user.as_str());
         let row = self.home().engine.get(ERASING, key.bytes())?;
         let Some(row) = row else { return Ok(()) };
         let id = user.clone();
@@ -132,7 +132,7 @@ impl App {
         let (app, user) = (self.id(), user.clone());
         let (inner, home) = (Arc::clone(&self.store().inner), Arc::clone(self.home()));
         blocking(move || {
-            let own = Key::of(app).names(user.as_str());
+            let own = key_of(app).names(user.as_str());
             for table in [VIEWS, DEVICES] {
                 forget_below(&home, table, own.bytes())?;
             }
@@ -170,7 +170,7 @@ impl App {
             for shard in &inner.shards.list {
                 let name = user.clone();
                 shard.change_own(move |rows, shard| {
-                    let key = Key::of(app).name(name.as_str());
+                    let key = key_of(app).name(name.as_str());
                     rows.put_bytes(ERASED, key, last.0.to_le_bytes());
                     let mut redacted = shard.redacted.write();
                     redacted.senders.insert((app, name.as_str().into()), last);
@@ -219,7 +219,7 @@ fn forget_marks(shard: &Shard, app: AppId, table: Table, user: &UserId) -> Resul
     loop {
         let (after, user) = (behind.take(), user.clone());
         behind = shard.change_own(move |rows, _| {
-            let prefix = Key::of(app);
+            let prefix = key_of(app);
             let after = after.as_deref();
             let page = page_of(rows, table, prefix.bytes(), after, false, ROWS_MAX)?;
             for (key, _) in &page {
@@ -310,7 +310,7 @@ impl Reader {
                     .iter()
                     .map(|attachment| (id, *attachment)),
             );
-            let key = Key::of(app).names(conversation.as_str()).number(id.0);
+            let key = key_of(app).names(conversation.as_str()).number(id.0);
             let shard = self.shard_of(conversation);
             if shard.engine.get(CHANGES, key.bytes())?.is_some() {
                 shard.change_own(move |rows, _| {
@@ -333,7 +333,7 @@ impl Reader {
                 .is_ok_and(|page| !page.items.is_empty());
         let attributes = tidestore_attributes::Attributes::new(&*self.home.engine, self.app);
         traces.attributes = !attributes.get(user, None)?.is_empty();
-        let own = Key::of(self.app).names(user.as_str());
+        let own = key_of(self.app).names(user.as_str());
         for table in [VIEWS, DEVICES] {
             tidestore_kv::each_row(&*self.home.engine, table, own.bytes(), |_, _| {
                 traces.rows += 1;
@@ -341,7 +341,7 @@ impl Reader {
             })?;
         }
         for shard in &self.inner.shards.list {
-            let prefix = Key::of(self.app);
+            let prefix = key_of(self.app);
             for table in [SENT, HIDDEN, REACTED] {
                 tidestore_kv::each_row(&*shard.engine, table, prefix.bytes(), |key, _| {
                     let rest = key.get(4..).unwrap_or_default();

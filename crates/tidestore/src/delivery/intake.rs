@@ -3,11 +3,11 @@
 //! An imported message has an old id, but devices wait for what is new. So it also gets an *arrival*: an id of the moment
 //! of the import that no message has. Arrivals rise with the numbers of a conversation, as the ids of live messages do.
 
-use tidestore_kv::{Batch, Overlay, Rows, decode_row, page_of, row};
+use tidestore_kv::{Batch, Key, Overlay, Rows, decode_row, page_of, row};
 use tidestore_messages::{AppId, Conversation, MessageId};
 
 use crate::delivery::tables::{
-    INTAKE, INTAKE_OF, Key, conversation as conversation_of, number_behind, put_aging,
+    INTAKE, INTAKE_OF, conversation as conversation_of, key_of, number_behind, put_aging,
 };
 use crate::error::Result;
 
@@ -77,7 +77,7 @@ impl Intake {
         put_aging(rows, app, arrival, INTAKE, key, value);
         let (low, high) = conversation.pair().unzip();
         for user in [low, high].into_iter().flatten() {
-            let key = Key::of(app).names(user).number(self.first_arrival);
+            let key = key_of(app).names(user).number(self.first_arrival);
             let key = key.name(conversation.as_str());
             put_aging(rows, app, arrival, INTAKE_OF, key, []);
         }
@@ -96,7 +96,7 @@ impl Intake {
 }
 
 fn intakes_of(app: AppId, conversation: &Conversation) -> Key {
-    Key::of(app).names(conversation.as_str())
+    key_of(app).names(conversation.as_str())
 }
 
 /// What a conversation took in after an id, the oldest first.
@@ -152,7 +152,7 @@ pub(crate) fn directs_with_intake(
     user: &str,
     id: u64,
 ) -> Result<Vec<Conversation>> {
-    let prefix = Key::of(app).names(user);
+    let prefix = key_of(app).names(user);
     // An intake lies in one millisecond, and is found by its beginning.
     let from = MessageId::first_at(MessageId(id).millis()).0;
     let start = prefix.clone().number(from.saturating_sub(1));

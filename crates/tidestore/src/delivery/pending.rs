@@ -113,29 +113,17 @@ impl Reader {
         user: &UserId,
         conversation: &Conversation,
         head: &Position,
-        (from, high): (u64, u64),
+        span: (u64, u64),
         sources: &mut Vec<Source>,
     ) -> Result<()> {
-        let mut add = |conversation: Conversation, head| {
-            let lens = self.lens(user, &conversation)?;
-            sources.push(Source {
-                conversation,
-                head,
-                lens,
-                from,
-                high,
-                feed: Feed::Live(from),
-                buffer: VecDeque::new(),
-            });
-            Ok(())
-        };
-        if head.last_live > from {
-            add(conversation.clone(), *head)?;
+        let feed = Feed::Live(span.0);
+        if head.last_live > span.0 {
+            sources.push(self.source(user, conversation.clone(), *head, span, feed)?);
         }
-        if head.aside_live > from {
+        if head.aside_live > span.0 {
             let aside = conversation.aside();
-            let head = self.head(&aside)?;
-            return add(aside, head);
+            let (head, feed) = (self.head(&aside)?, Feed::Live(span.0));
+            sources.push(self.source(user, aside, head, span, feed)?);
         }
         Ok(())
     }
@@ -145,24 +133,35 @@ impl Reader {
         user: &UserId,
         conversation: &Conversation,
         head: &Position,
-        (from, high): (u64, u64),
+        span: (u64, u64),
         sources: &mut Vec<Source>,
     ) -> Result<()> {
         let engine = &*self.shard_of(conversation).engine;
-        let intakes = intakes_since(engine, self.app, conversation, from)?;
-        if intakes.is_empty() {
-            return Ok(());
+        let intakes = intakes_since(engine, self.app, conversation, span.0)?;
+        if !intakes.is_empty() {
+            let feed = Feed::Imported(intakes.into());
+            sources.push(self.source(user, conversation.clone(), *head, span, feed)?);
         }
-        sources.push(Source {
-            conversation: conversation.clone(),
-            head: *head,
-            lens: self.lens(user, conversation)?,
+        Ok(())
+    }
+
+    fn source(
+        &self,
+        user: &UserId,
+        conversation: Conversation,
+        head: Position,
+        (from, high): (u64, u64),
+        feed: Feed,
+    ) -> Result<Source> {
+        Ok(Source {
+            lens: self.lens(user, &conversation)?,
+            conversation,
+            head,
             from,
             high,
-            feed: Feed::Imported(intakes.into()),
+            feed,
             buffer: VecDeque::new(),
-        });
-        Ok(())
+        })
     }
 
     /// A page of what is pending behind a cursor, in the order of arrival.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidestore_disk::Millis;
-use tidestore_kv::{Overlay, decode_row, page_of};
+use tidestore_kv::{Key, Overlay, decode_row, page_of};
 use tidestore_messages::{AppId, MessageId};
 use tidestore_plan::{Limit, UserId};
 
@@ -13,7 +13,7 @@ use crate::delivery::cursor;
 use crate::delivery::inbox::check_limit;
 use crate::delivery::intake::{is_there, row_or_default};
 use crate::delivery::tables::{
-    Key, REACTED, REACTIONS, TALLIES, corrupt, delete_aging, number, number_behind, put_aging,
+    REACTED, REACTIONS, TALLIES, corrupt, delete_aging, key_of, number, number_behind, put_aging,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -59,12 +59,12 @@ struct ReactionRow {
 }
 
 fn reacted(app: AppId, id: MessageId, user: &UserId, reaction: &str) -> Key {
-    let key = Key::of(app).number(id.0).names(user.as_str());
+    let key = key_of(app).number(id.0).names(user.as_str());
     key.name(reaction)
 }
 
 fn reactors(app: AppId, id: MessageId, reaction: &str) -> Key {
-    Key::of(app).number(id.0).names(reaction)
+    key_of(app).number(id.0).names(reaction)
 }
 
 fn encoded<T: bincode::Encode>(row: &T) -> Result<Vec<u8>> {
@@ -93,7 +93,7 @@ impl Reaction {
             let text = format!("{} has reacted so to message {id} already", self.user);
             return Err(Error::new(ErrorKind::Reaction, text));
         }
-        let tallies = Key::of(app).number(id.0);
+        let tallies = key_of(app).number(id.0);
         let mut tally: TallyRow = row_or_default(rows, TALLIES, &tallies)?;
         if let Some((_, count)) = tally.counts.iter_mut().find(|(kind, _)| kind == reaction) {
             *count += 1;
@@ -125,7 +125,7 @@ impl Reaction {
         let place = reactors(app, id, reaction).number(number(&serial)?);
         delete_aging(rows, app, id, REACTIONS, place);
         delete_aging(rows, app, id, REACTED, own);
-        let tallies = Key::of(app).number(id.0);
+        let tallies = key_of(app).number(id.0);
         let mut tally: TallyRow = row_or_default(rows, TALLIES, &tallies)?;
         for (kind, count) in &mut tally.counts {
             if kind == reaction {
@@ -222,7 +222,7 @@ impl App {
                 let Some(shard) = shard.filter(|_| id.millis() >= reader.floor) else {
                     return Ok(Vec::new());
                 };
-                let key = Key::of(reader.app).number(id.0);
+                let key = key_of(reader.app).number(id.0);
                 let tally: TallyRow = row_or_default(&*shard.engine, TALLIES, &key)?;
                 let counts = tally.counts.into_iter();
                 Ok(counts

@@ -12,7 +12,7 @@ use tidestore_plan::UserId;
 use crate::app::{App, unreadable};
 use crate::delivery::changes::ChangeRow;
 use crate::delivery::intake::is_there;
-use crate::delivery::tables::{self, CHANGES, Key, OPEN_HISTORY};
+use crate::delivery::tables::{self, CHANGES, OPEN_HISTORY, key_of};
 use crate::delivery::views::{Lens, ViewRow, drop_hidden, hidden, view};
 use crate::error::{Error, ErrorKind, Result};
 use crate::shard::Shard;
@@ -74,7 +74,7 @@ impl Shard {
         let (Some(low), Some(high)) = (ids().min(), ids().max()) else {
             return Ok(());
         };
-        let prefix = Key::of(app).names(conversation.as_str());
+        let prefix = key_of(app).names(conversation.as_str());
         let range = Range {
             start: Bound::Included(prefix.clone().number(low).into()),
             end: Bound::Included(prefix.clone().number(high).into()),
@@ -157,7 +157,7 @@ impl Reader {
     pub(crate) fn sees_past(&self, conversation: &Conversation, view: &ViewRow) -> Result<bool> {
         match conversation.main_str().strip_prefix("group:") {
             Some(group) if view.since > 0 => {
-                let key = Key::of(self.app).name(group);
+                let key = key_of(self.app).name(group);
                 is_there(&*self.home.engine, OPEN_HISTORY, &key)
             }
             _ => Ok(true),

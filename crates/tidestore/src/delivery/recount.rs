@@ -1,12 +1,12 @@
 //! Counting again what stands beside messages, and comparing indexes with what they are of.
 
-use tidestore_kv::{Rows, Table, decode_row, each_row};
+use tidestore_kv::{Key, Rows, Table, decode_row, each_row};
 use tidestore_messages::AppId;
 
 use crate::delivery::reactions::TallyRow;
 use crate::delivery::tables::{
-    ACTIVITY, AGING, CHANGES, HIDDEN, Key, PINS, REACTED, REACTIONS, TALLIES, activity_keys,
-    conversation, corrupt, number, number_behind,
+    ACTIVITY, AGING, CHANGES, HIDDEN, PINS, REACTED, REACTIONS, TALLIES, activity_keys,
+    conversation, corrupt, key_of, number, number_behind,
 };
 use crate::error::{Error, Result};
 use crate::tables::{HEADS, Position};
@@ -28,7 +28,7 @@ fn recount_activity(
     app: AppId,
     problems: &mut Vec<String>,
 ) -> Result<()> {
-    let prefix = Key::of(app);
+    let prefix = key_of(app);
     let mut expected = 0;
     each_row(rows, HEADS, prefix.bytes(), |key, value| {
         let of = conversation(key.get(4..).unwrap_or_default())?;
@@ -56,14 +56,14 @@ fn recount_reactions(
     app: AppId,
     problems: &mut Vec<String>,
 ) -> Result<()> {
-    let prefix = Key::of(app);
+    let prefix = key_of(app);
     let mut tallied = 0;
     each_row(rows, TALLIES, prefix.bytes(), |key, value| {
         let (id, _) = number_behind(key, prefix.bytes())?;
         let tally: TallyRow = decode_row(TALLIES, key, value)?;
         for (reaction, counted) in tally.counts {
             tallied += counted;
-            let place = Key::of(app).number(id).names(&reaction);
+            let place = key_of(app).number(id).names(&reaction);
             let found = count(rows, REACTIONS, &place)?;
             if found != counted {
                 let text = format!("message {id} has {found} reactions of a kind, not {counted}");
@@ -85,7 +85,7 @@ fn recount_reactions(
 
 /// Every row that goes with a message is noted to go.
 fn recount_ends(rows: &(impl Rows + ?Sized), app: AppId, problems: &mut Vec<String>) -> Result<()> {
-    let prefix = Key::of(app);
+    let prefix = key_of(app);
     for table in [CHANGES, HIDDEN, PINS, TALLIES] {
         each_row(rows, table, prefix.bytes(), |key, value| {
             let rest = key.get(4..).unwrap_or_default();
@@ -96,7 +96,7 @@ fn recount_ends(rows: &(impl Rows + ?Sized), app: AppId, problems: &mut Vec<Stri
                     .last_chunk::<8>()
                     .map_or(0, |id| u64::from_be_bytes(*id)),
             };
-            let end = [Key::of(app).number(id).byte(table.0).bytes(), rest].concat();
+            let end = [key_of(app).number(id).byte(table.0).bytes(), rest].concat();
             if rows.bytes(AGING, &end)?.is_none() {
                 let text = format!("a row of table {table} will not go with message {id}");
                 problems.push(text);

@@ -36,7 +36,7 @@ use std::hash::Hasher;
 use std::ops::Bound;
 
 use siphasher::sip::SipHasher13;
-use tidestore_kv::{Batch, Engine, Overlay, Range, Rows, Table, page_of, prefix_range};
+use tidestore_kv::{Batch, Engine, Key, Overlay, Range, Rows, Table, page_of, prefix_range};
 use tidestore_messages::{AppId, Conversation, MessageId};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -60,49 +60,9 @@ pub(crate) const AGING: Table = Table(60);
 pub(crate) const SCRUBS: Table = Table(61);
 pub(crate) const ERASED: Table = Table(62);
 
-/// A key in the making.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key(Vec<u8>);
-
-impl Key {
-    /// Every key begins with its app.
-    pub(crate) fn of(app: AppId) -> Self {
-        let mut key = Vec::with_capacity(128);
-        key.extend_from_slice(&app.0.to_be_bytes());
-        Self(key)
-    }
-
-    pub(crate) fn byte(mut self, byte: u8) -> Self {
-        self.0.push(byte);
-        self
-    }
-
-    /// A number; sorts by its value.
-    pub(crate) fn number(mut self, number: u64) -> Self {
-        self.0.extend_from_slice(&number.to_be_bytes());
-        self
-    }
-
-    /// A name as the last part.
-    pub(crate) fn name(mut self, name: &str) -> Self {
-        self.0.extend_from_slice(name.as_bytes());
-        self
-    }
-
-    /// A name that another part follows.
-    pub(crate) fn names(self, name: &str) -> Self {
-        self.name(name).byte(0)
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl From<Key> for Vec<u8> {
-    fn from(key: Key) -> Self {
-        key.0
-    }
+/// Every key begins with its app.
+pub(crate) fn key_of(app: AppId) -> Key {
+    Key::starting_with(app.0)
 }
 
 /// The number that a key goes on with behind a prefix, and what comes after it.
@@ -155,7 +115,7 @@ impl Order {
 }
 
 fn activity_prefix(app: AppId, user: &str, order: Order) -> Key {
-    Key::of(app).names(user).byte(order as u8)
+    key_of(app).names(user).byte(order as u8)
 }
 
 /// A user's direct conversations with ids above a bound, the largest id first, behind a place in that order.
@@ -233,7 +193,7 @@ pub(crate) fn move_activity(
 fn sent_key(app: AppId, conversation: &Conversation, sender: &str) -> Key {
     let mut hasher = SipHasher13::new();
     hasher.write(conversation.as_str().as_bytes());
-    Key::of(app).number(hasher.finish()).name(sender)
+    key_of(app).number(hasher.finish()).name(sender)
 }
 
 fn short_number(number: u64) -> Vec<u8> {
@@ -294,8 +254,7 @@ pub(crate) fn put_aging(
     value: impl Into<Vec<u8>>,
 ) {
     let rest = key.bytes().get(4..).unwrap_or_default();
-    let mut aging = Key::of(app).number(id.0).byte(table.0);
-    aging.0.extend_from_slice(rest);
+    let aging = key_of(app).number(id.0).byte(table.0).raw(rest);
     rows.put_bytes(AGING, aging, []);
     rows.put_bytes(table, key, value);
 }
@@ -309,15 +268,14 @@ pub(crate) fn delete_aging(
     key: Key,
 ) {
     let rest = key.bytes().get(4..).unwrap_or_default();
-    let mut aging = Key::of(app).number(id.0).byte(table.0);
-    aging.0.extend_from_slice(rest);
+    let aging = key_of(app).number(id.0).byte(table.0).raw(rest);
     rows.delete(AGING, aging);
     rows.delete(table, key);
 }
 
 /// Whether an app has rows whose messages have an id below one.
 pub(crate) fn has_aged(rows: &(impl Rows + ?Sized), app: AppId, before: MessageId) -> Result<bool> {
-    let prefix = Key::of(app);
+    let prefix = key_of(app);
     let page = page_of(rows, AGING, prefix.bytes(), None, false, 1)?;
     let first = page
         .first()
@@ -332,7 +290,7 @@ pub(crate) fn delete_aged(
     before: MessageId,
     limit: usize,
 ) -> Result<bool> {
-    let prefix = Key::of(app);
+    let prefix = key_of(app);
     let page = page_of(rows, AGING, prefix.bytes(), None, false, limit)?;
     let mut deleted = 0;
     for (key, _) in &page {

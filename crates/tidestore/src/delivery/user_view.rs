@@ -80,10 +80,10 @@ impl App {
         group: &tidestore_plan::ResourceId,
         is_open: bool,
     ) -> Result<()> {
-        use crate::delivery::tables::{Key, OPEN_HISTORY};
+        use crate::delivery::tables::{OPEN_HISTORY, key_of};
         let group = group.clone();
         self.change(move |rows, scope| {
-            let key = Key::of(scope.app).name(group.as_str());
+            let key = key_of(scope.app).name(group.as_str());
             if is_open {
                 rows.put_bytes(OPEN_HISTORY, key, []);
             } else {

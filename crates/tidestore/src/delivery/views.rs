@@ -3,12 +3,12 @@
 use std::ops::Bound;
 
 use tidestore_disk::Millis;
-use tidestore_kv::{Overlay, Range, Rows};
+use tidestore_kv::{Key, Overlay, Range, Rows};
 use tidestore_messages::{AppId, Conversation, Message, MessageId, Seq};
 use tidestore_plan::UserId;
 
 use crate::app::App;
-use crate::delivery::tables::{HIDDEN, Key, VIEWS, number_behind, put_aging};
+use crate::delivery::tables::{HIDDEN, VIEWS, key_of, number_behind, put_aging};
 use crate::error::Result;
 
 /// The value of `VIEWS`. One that is not there is the default: nothing read, nothing hidden.
@@ -42,9 +42,7 @@ impl ViewRow {
 }
 
 fn view_key(app: AppId, user: &UserId, conversation: &Conversation) -> Key {
-    Key::of(app)
-        .names(user.as_str())
-        .name(conversation.as_str())
+    key_of(app).names(user.as_str()).name(conversation.as_str())
 }
 
 pub(crate) fn view(
@@ -102,7 +100,7 @@ impl Lens {
 }
 
 fn hidden_prefix(app: AppId, conversation: &Conversation, user: &str) -> Key {
-    Key::of(app).names(conversation.as_str()).names(user)
+    key_of(app).names(conversation.as_str()).names(user)
 }
 
 /// Hides a message from a user, for as long as it is stored.
