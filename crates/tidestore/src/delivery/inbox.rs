@@ -152,7 +152,8 @@ impl Inbox<'_> {
         self.encode(&page.span.up_to(pending.arrival))
     }
 
-    /// Follows the inbox live, from what is acknowledged on.
+    /// Follows the inbox live, from what is acknowledged on. All that is pending comes: caps on offline messages hold for
+    /// pages only.
     ///
     /// # Errors
     ///
