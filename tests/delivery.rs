@@ -107,7 +107,26 @@ fn a_stream_begins_where_the_device_acknowledged_and_follows() {
         assert_eq!(next_body(&mut stream).await, "in a new group");
         say(&app, &chat, "ann", "from another device").await;
         assert_eq!(next_body(&mut stream).await, "from another device");
-        assert_eq!(inbox.count().await.unwrap(), 5);
+        tokio::time::timeout(Duration::from_millis(50), stream.next())
+            .await
+            .unwrap_err();
+        let new = NewThread {
+            id: resource("talk"),
+            group: resource("tea"),
+            name: "talk".to_owned(),
+            parent: 7,
+            owner: user("cid"),
+        };
+        app.threads().create(new).await.unwrap();
+        let joining = [user("ann")];
+        app.threads()
+            .join(&resource("talk"), &joining)
+            .await
+            .unwrap();
+        let thread = Conversation::thread(&resource("talk"));
+        say(&app, &thread, "cid", "in a thread").await;
+        assert_eq!(next_body(&mut stream).await, "in a thread");
+        assert_eq!(inbox.count().await.unwrap(), 6);
         stream.acknowledge().await.unwrap();
         assert_eq!(inbox.count().await.unwrap(), 0);
         // Another device of the user begins where this one is; one that was known before is where it was.

@@ -69,7 +69,7 @@ impl UserView<'_> {
 fn place(list: &[&str], text: &str) -> Result<Place> {
     let place = cursor::decode(list, text)?;
     let parts = place.split_first_chunk::<8>();
-    let (id, rest) = parts.ok_or_else(|| super::tables::corrupt("a cursor is cut short"))?;
+    let (id, rest) = parts.ok_or_else(cursor::refused)?;
     Ok((u64::from_le_bytes(*id), super::tables::conversation(rest)?))
 }
 

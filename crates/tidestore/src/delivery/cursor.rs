@@ -27,10 +27,6 @@ pub(crate) fn encode(of: &[&str], place: &[u8]) -> String {
 ///
 /// [`ErrorKind::Cursor`] if it is made up, or of another list.
 pub(crate) fn decode(of: &[&str], text: &str) -> Result<Vec<u8>> {
-    let refused = || {
-        let text = "the cursor is not of this list; start from its beginning";
-        Error::new(ErrorKind::Cursor, text)
-    };
     let bytes = Some(text)
         .filter(|text| text.len() <= TEXT_MAX)
         .and_then(|text| BASE64URL_NOPAD.decode(text.as_bytes()).ok())
@@ -42,6 +38,12 @@ pub(crate) fn decode(of: &[&str], text: &str) -> Result<Vec<u8>> {
         return Err(refused());
     }
     Ok(place.to_vec())
+}
+
+/// What a cursor is answered that does not fit.
+pub(crate) fn refused() -> Error {
+    let text = "the cursor is not of this list; start from its beginning";
+    Error::new(ErrorKind::Cursor, text)
 }
 
 fn sum(of: &[&str], place: &[u8]) -> u32 {

@@ -56,8 +56,9 @@ impl Intake {
 
     /// The number of the first message that arrived after an id; it may be behind the last.
     pub(crate) fn seq_after(&self, arrival: u64) -> u64 {
-        let passed = (arrival + 1).saturating_sub(self.first_arrival);
-        self.first_seq + passed
+        let next = arrival.saturating_add(1);
+        let passed = next.saturating_sub(self.first_arrival);
+        self.first_seq.saturating_add(passed)
     }
 
     pub(crate) fn put(

@@ -4,7 +4,7 @@
 //! it comes back when it has read what there is. So a storm of messages wakes it once, not once a message.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Weak};
 
 use compact_str::{CompactString, format_compact};
@@ -81,6 +81,7 @@ impl Listeners {
             }
         }
         self.count.store(waiting.len(), Ordering::Release);
+        fence(Ordering::SeqCst);
     }
 
     /// Lets a listener get signals for its user as long as it lives.
@@ -93,6 +94,8 @@ impl Listeners {
 
     /// Wakes those who wait for any of these conversations.
     pub(crate) fn wake<'a>(&self, conversations: impl Iterator<Item = &'a (AppId, Conversation)>) {
+        // What was applied before must be seen by whoever is not seen here, and the other way round.
+        fence(Ordering::SeqCst);
         if self.count.load(Ordering::Acquire) == 0 {
             return;
         }

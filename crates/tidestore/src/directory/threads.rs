@@ -25,9 +25,21 @@ impl Threads<'_> {
     /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if the group does not exist or is banned, the owner is not in
     /// it, the message has a thread already or the id is taken; [`ErrorKind::Limit`](crate::ErrorKind::Limit).
     pub async fn create(&self, new: NewThread) -> Result<Thread> {
-        self.0
+        let owner = new.owner.clone();
+        let created = self
+            .0
             .edit_directory(move |editor| editor.create_thread(new))
-            .await
+            .await?;
+        self.wake(&[owner]);
+        Ok(created)
+    }
+
+    /// Lets those who wait for messages look for a thread that they are in now.
+    fn wake(self, users: &[UserId]) {
+        let (app, listeners) = (self.0.id(), &self.0.home().listeners);
+        for user in users {
+            listeners.wake_user(app, user.as_str());
+        }
     }
 
     /// Finds a thread.
@@ -71,11 +83,12 @@ impl Threads<'_> {
     /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if there is no such thread,
     /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) over 10.
     pub async fn join(&self, id: &ResourceId, users: &[UserId]) -> Result<Vec<Result<()>>> {
-        let (id, users) = (id.clone(), users.to_vec());
+        let (id, those) = (id.clone(), users.to_vec());
         let joined = self
             .0
-            .edit_directory(move |editor| editor.join_thread(&id, &users))
+            .edit_directory(move |editor| editor.join_thread(&id, &those))
             .await?;
+        self.wake(users);
         Ok(joined
             .into_iter()
             .map(|user| user.map_err(Error::from))
