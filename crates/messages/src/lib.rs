@@ -104,8 +104,9 @@ pub use read::Count;
 pub use receipts::{Receipt, ReceiptKey, ReceiptRunMeta};
 pub use redact::Redacted;
 pub use segment::{
-    AppShare, Block, BlockCache, Bounds, Bucket, Io, Lookup, Owner, Run, Segment, SegmentHead,
-    SegmentMeta, SegmentOptions, SegmentReport, SegmentScan, SegmentWriter, StoreId, inspect,
+    AppShare, Block, BlockCache, Bounds, Bucket, CacheBytes, CacheUse, Io, Lookup, Owner, Run,
+    Segment, SegmentHead, SegmentMeta, SegmentOptions, SegmentReport, SegmentScan, SegmentWriter,
+    StoreId, inspect,
 };
 pub use types::{
     AppId, Conversation, ConversationError, Kind, Message, MessageId, Parties, Revision, Seq,

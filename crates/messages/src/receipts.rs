@@ -19,8 +19,10 @@
 //!   …   36·n    entries in the same order: key 16, id 8, seq 8, crc32 of these 32 bytes 4
 //! ```
 //!
-//! Every checksum is seeded with store, generation and offset. In memory a run costs 4 bytes a receipt; a lookup is
-//! a binary search, and one read of 36 bytes when the prefix is there.
+//! Every checksum is seeded with store, generation and offset. A run whose prefixes are in memory costs 4 bytes a receipt
+//! there; a lookup is a binary search, and one read of 36 bytes when the prefix is there. The prefixes of all runs share a
+//! bound; a run that finds no room is searched on the disk. Keys are hashes, so where a prefix lies can be told from its
+//! value: that takes one read of 4 KiB, nearly always.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -30,7 +32,7 @@ use tidestore_disk::{Disk, FileCache, FileExt, Millis, OpenMode, Seal, checksum}
 
 use crate::codec::{le_u16, le_u32, le_u64};
 use crate::error::{Error, Result};
-use crate::segment::StoreId;
+use crate::segment::{Budget, Share, StoreId};
 use crate::types::{AppId, Conversation, MessageId, Seq};
 
 /// Hash of (app, conversation, sender, client id).
@@ -90,13 +92,19 @@ pub(crate) struct ReceiptRun {
     pub(crate) path: PathBuf,
     seal: Seal,
     shard: u16,
-    prefixes: OnceLock<Vec<u32>>,
+    /// Where room for prefixes comes from.
+    budget: Arc<Budget>,
+    prefixes: OnceLock<(Vec<u32>, Share)>,
+    /// Whether header and length were found to be right.
+    checked: OnceLock<()>,
 }
 
 const MAGIC: &[u8; 8] = b"TIDERCP1";
 const VERSION: u16 = 1;
 const HEADER_LEN: usize = 32;
 const ENTRY_LEN: usize = 36;
+/// Prefixes read at once where a run is searched on the disk: 4 KiB.
+const WINDOW: u64 = 1_024;
 const KIND: u32 = u32::from_le_bytes(*b"RCP1");
 
 impl ReceiptRun {
@@ -129,7 +137,13 @@ impl ReceiptRun {
         })
     }
 
-    pub(crate) fn open(path: PathBuf, store: StoreId, shard: u16, meta: ReceiptRunMeta) -> Self {
+    pub(crate) fn open(
+        path: PathBuf,
+        store: StoreId,
+        shard: u16,
+        meta: ReceiptRunMeta,
+        budget: &Arc<Budget>,
+    ) -> Self {
         let seal = Seal {
             store: store.0,
             kind: KIND,
@@ -140,7 +154,9 @@ impl ReceiptRun {
             path,
             seal,
             shard,
+            budget: Arc::clone(budget),
             prefixes: OnceLock::new(),
+            checked: OnceLock::new(),
         }
     }
 
@@ -150,7 +166,9 @@ impl ReceiptRun {
     ///
     /// What reading the file reports; a damaged run names file and offset.
     pub(crate) fn find(&self, files: &FileCache, key: ReceiptKey) -> Result<Option<Receipt>> {
-        let prefixes = self.prefixes(files)?;
+        let Some(prefixes) = self.prefixes(files)? else {
+            return self.find_on_disk(files, key);
+        };
         let first = prefixes.partition_point(|prefix| *prefix < key.prefix());
         let same = prefixes
             .iter()
@@ -179,15 +197,70 @@ impl ReceiptRun {
         Ok(())
     }
 
-    fn prefixes(&self, files: &FileCache) -> Result<&[u32]> {
-        if let Some(prefixes) = self.prefixes.get() {
-            return Ok(prefixes);
+    /// The prefixes, if they are in memory or there is room for them.
+    fn prefixes(&self, files: &FileCache) -> Result<Option<&[u32]>> {
+        if let Some((prefixes, _)) = self.prefixes.get() {
+            return Ok(Some(prefixes));
         }
+        let Some(share) = self.budget.take(self.meta.count.saturating_mul(4)) else {
+            return Ok(None);
+        };
         let prefixes = self.read_prefixes(files)?;
-        Ok(self.prefixes.get_or_init(|| prefixes))
+        Ok(Some(&self.prefixes.get_or_init(|| (prefixes, share)).0))
     }
 
-    fn read_prefixes(&self, files: &FileCache) -> Result<Vec<u32>> {
+    /// Finds the receipt of a key without its run's prefixes in memory.
+    fn find_on_disk(&self, files: &FileCache, key: ReceiptKey) -> Result<Option<Receipt>> {
+        if self.checked.get().is_none() {
+            self.check_file(files)?;
+            self.checked.get_or_init(|| ());
+        }
+        let count = self.meta.count;
+        let scaled = (u128::from(key.prefix()) * u128::from(count)) >> 32;
+        let mut guess = u64::try_from(scaled).unwrap_or_default();
+        // The first prefix that is not smaller lies in low..=high.
+        let (mut low, mut high) = (0, count);
+        while low < high {
+            let start = guess.saturating_sub(WINDOW / 2).clamp(low, high - 1);
+            let window = self.window(files, start, WINDOW.min(high - start))?;
+            let smaller = window.partition_point(|prefix| *prefix < key.prefix());
+            let (smaller, len) = (smaller as u64, window.len() as u64);
+            if smaller == len {
+                low = start + len;
+            } else {
+                high = start + smaller;
+                if smaller > 0 {
+                    low = high;
+                }
+            }
+            guess = low.midpoint(high);
+        }
+        for index in low..count {
+            let (found, receipt) = self.entry(files, usize::try_from(index).unwrap_or_default())?;
+            if found == key {
+                return Ok(Some(receipt));
+            }
+            if found.prefix() != key.prefix() {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Some of the prefixes. Their checksum is over all of them, so nobody has looked at it: what is found through them
+    /// has a checksum of its own, and what is not found because of damage costs what a damaged run costs, a late retry
+    /// that becomes a second message.
+    fn window(&self, files: &FileCache, start: u64, len: u64) -> Result<Vec<u32>> {
+        let mut bytes = vec![0; usize::try_from(len * 4).unwrap_or_default()];
+        let offset = HEADER_LEN as u64 + start * 4;
+        files
+            .open(&self.path)?
+            .read_exact_at(&mut bytes, offset, &self.path)?;
+        let (prefixes, _) = bytes.as_chunks::<4>();
+        Ok(prefixes.iter().map(|b| u32::from_le_bytes(*b)).collect())
+    }
+
+    fn check_file(&self, files: &FileCache) -> Result<()> {
         let file = files.open(&self.path)?;
         let len = file.len()?;
         if len != self.meta.file_len || len != file_len(self.meta.count).unwrap_or(0) {
@@ -195,7 +268,12 @@ impl ReceiptRun {
         }
         let mut header = [0; HEADER_LEN];
         file.read_exact_at(&mut header, 0, &self.path)?;
-        self.check_header(&header)?;
+        self.check_header(&header)
+    }
+
+    fn read_prefixes(&self, files: &FileCache) -> Result<Vec<u32>> {
+        self.check_file(files)?;
+        let file = files.open(&self.path)?;
         // The length was just checked against the file, so this cannot be a bomb.
         let mut bytes = vec![0; usize::try_from(self.meta.count * 4 + 4).unwrap_or_default()];
         file.read_exact_at(&mut bytes, HEADER_LEN as u64, &self.path)?;
@@ -317,4 +395,121 @@ fn file_len(count: u64) -> Option<u64> {
     count
         .checked_mul(4 + ENTRY_LEN as u64)?
         .checked_add(HEADER_LEN as u64 + 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use tidestore_disk::SimDisk;
+
+    use super::*;
+
+    fn key_of(n: u64) -> ReceiptKey {
+        let conversation = Conversation::parse("group:tea").unwrap();
+        ReceiptKey::new(
+            StoreId([7; 16]),
+            AppId(1),
+            &conversation,
+            "ann",
+            &n.to_string(),
+        )
+    }
+
+    /// The prefixes of all receipts of a day were in memory once, whatever their number: some gigabytes in a busy store.
+    #[test]
+    fn a_run_without_room_in_memory_finds_the_same_receipts_on_the_disk() {
+        let disk: Arc<dyn Disk> = Arc::new(SimDisk::new());
+        let files = FileCache::new(Arc::clone(&disk), 4);
+        let store = StoreId([7; 16]);
+        for count in [1, 2, 1_023, 1_024, 1_025, 20_000] {
+            let receipts = (0..count).map(|n| {
+                (
+                    key_of(n),
+                    Receipt {
+                        id: MessageId(n),
+                        seq: Seq(n),
+                    },
+                )
+            });
+            let mut receipts: Vec<_> = receipts.collect();
+            if count == 1_025 {
+                // A whole window of one prefix, and entries on both sides of it.
+                let same = |n: u64| ReceiptKey(7 << 96 | u128::from(n));
+                receipts.extend((0..3_000).map(|n| {
+                    (
+                        same(n),
+                        Receipt {
+                            id: MessageId(n),
+                            seq: Seq(n),
+                        },
+                    )
+                }));
+            }
+            let place = RunPlace {
+                store,
+                shard: 0,
+                generation: count,
+                written: 0,
+            };
+            let path = PathBuf::from(format!("{count}.rcp"));
+            let meta = ReceiptRun::write(&disk, &path, place, receipts.clone()).unwrap();
+            let budget = crate::BlockCache::bounded(crate::CacheBytes {
+                blocks: 0,
+                indexes: 0,
+                prefixes: usize::try_from(meta.count * 4 - 1).unwrap(),
+            });
+            let run = ReceiptRun::open(path, store, 0, meta, budget.prefixes());
+            for (key, receipt) in &receipts {
+                assert_eq!(run.find(&files, *key).unwrap(), Some(*receipt), "{count}");
+            }
+            for n in 20_000..21_000 {
+                assert_eq!(run.find(&files, key_of(n)).unwrap(), None);
+            }
+            for edge in [0, u128::MAX] {
+                assert_eq!(run.find(&files, ReceiptKey(edge)).unwrap(), None);
+            }
+            assert_eq!(budget.prefix_bytes(), 0);
+        }
+    }
+
+    #[test]
+    fn prefixes_in_memory_share_a_bound_and_give_their_room_back() {
+        let disk: Arc<dyn Disk> = Arc::new(SimDisk::new());
+        let files = FileCache::new(Arc::clone(&disk), 4);
+        let store = StoreId([7; 16]);
+        let bytes = crate::CacheBytes {
+            blocks: 0,
+            indexes: 0,
+            prefixes: 1_000,
+        };
+        let cache = crate::BlockCache::bounded(bytes);
+        let mut runs = Vec::new();
+        for generation in 1..=5 {
+            let receipts: Vec<_> = (0..100)
+                .map(|n| {
+                    (
+                        key_of(n),
+                        Receipt {
+                            id: MessageId(n),
+                            seq: Seq(n),
+                        },
+                    )
+                })
+                .collect();
+            let place = RunPlace {
+                store,
+                shard: 0,
+                generation,
+                written: 0,
+            };
+            let path = PathBuf::from(format!("{generation}.rcp"));
+            let meta = ReceiptRun::write(&disk, &path, place, receipts).unwrap();
+            let run = ReceiptRun::open(path, store, 0, meta, cache.prefixes());
+            assert!(run.find(&files, key_of(50)).unwrap().is_some());
+            assert!(run.find(&files, key_of(500)).unwrap().is_none());
+            runs.push(run);
+        }
+        assert_eq!(cache.prefix_bytes(), 800);
+        runs.truncate(1);
+        assert_eq!(cache.prefix_bytes(), 400);
+    }
 }

@@ -460,6 +460,7 @@ impl MessageView {
             self.parts.store,
             self.parts.shard,
             meta,
+            self.parts.blocks.prefixes(),
         ))
     }
 }

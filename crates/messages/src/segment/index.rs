@@ -108,6 +108,14 @@ impl Bounds {
 }
 
 impl Index {
+    /// Memory that it takes up, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let bytes = size_of_val(self.blocks.as_slice())
+            + size_of_val(self.locator.as_slice())
+            + size_of_val(self.id_pages.as_slice());
+        bytes as u64
+    }
+
     pub(crate) fn encode(&self, bucket_start: Millis) -> Vec<u8> {
         let base = MessageId::first_at(bucket_start).0;
         let mut out = Vec::new();

@@ -44,17 +44,17 @@ mod verify;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use tidestore_disk::{FileCache, FileExt, Seal};
 
 use crate::error::{Error, Result};
 use crate::types::{AppId, Conversation, Message, MessageId};
 
 pub use block::Block;
-pub use cache::BlockCache;
+pub use cache::{BlockCache, CacheBytes, CacheUse};
+pub(crate) use cache::{Budget, Share};
 pub use format::{AppShare, Bucket, Owner, SegmentHead, SegmentMeta, SegmentOptions, StoreId};
 pub use index::{Bounds, Run};
 pub use scan::SegmentScan;
@@ -105,8 +105,7 @@ macro_rules! ready {
 }
 pub(crate) use ready;
 
-/// A written segment. Opening one reads nothing. The index is read at first use and kept; blocks and id pages go
-/// through the cache.
+/// A written segment. Opening one reads nothing. Index, blocks and id pages go through the cache.
 #[derive(Clone, Debug)]
 pub struct Segment {
     files: Arc<FileCache>,
@@ -115,14 +114,6 @@ pub struct Segment {
     store: StoreId,
     seal: Seal,
     meta: Arc<SegmentMeta>,
-    index: Arc<Kept>,
-}
-
-/// The index once it is read. The lock makes concurrent first uses one read.
-#[derive(Debug, Default)]
-struct Kept {
-    index: OnceLock<Arc<Index>>,
-    reading: Mutex<()>,
 }
 
 impl Segment {
@@ -143,7 +134,6 @@ impl Segment {
             store,
             seal,
             meta,
-            index: Arc::default(),
         }
     }
 
@@ -324,20 +314,26 @@ impl Segment {
     }
 
     fn index(&self, io: Io) -> Result<Lookup<Arc<Index>>> {
-        match (self.index.index.get(), io) {
-            (Some(index), _) => Ok(Lookup::Ready(Arc::clone(index))),
-            (None, Io::CachedOnly) => Ok(Lookup::WouldBlock),
-            (None, Io::Allowed) => self.load_index().map(Lookup::Ready),
+        let (shard, generation) = (self.meta.shard, self.meta.generation);
+        match io {
+            Io::CachedOnly => Ok(self
+                .blocks
+                .index(shard, generation)
+                .map_or(Lookup::WouldBlock, Lookup::Ready)),
+            Io::Allowed => self.load_index().map(Lookup::Ready),
         }
     }
 
     fn load_index(&self) -> Result<Arc<Index>> {
-        let _reading = self.index.reading.lock();
-        if let Some(index) = self.index.index.get() {
-            return Ok(Arc::clone(index));
-        }
-        let index = Arc::new(self.read_index()?);
-        Ok(Arc::clone(self.index.index.get_or_init(|| index)))
+        let (shard, generation) = (self.meta.shard, self.meta.generation);
+        let load = || self.read_index();
+        self.blocks.index_or_load(shard, generation, load)
+    }
+
+    /// The index for one pass over all of the segment: it does not push out those that readers need.
+    fn passing_index(&self) -> Result<Arc<Index>> {
+        let cached = self.blocks.index(self.meta.shard, self.meta.generation);
+        cached.map_or_else(|| self.read_index().map(Arc::new), Ok)
     }
 
     fn read_index(&self) -> Result<Index> {

@@ -34,7 +34,7 @@ struct Position {
 
 impl SegmentScan {
     pub(crate) fn start(segment: &Segment) -> Result<Self> {
-        let index = segment.load_index()?;
+        let index = segment.passing_index()?;
         Ok(Self {
             segment: segment.clone(),
             index,

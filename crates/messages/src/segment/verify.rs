@@ -173,7 +173,7 @@ impl<'a> Walk<'a> {
 
     fn run(mut self, version: u16) -> Result<SegmentReport> {
         let (segment, meta) = (self.segment, &*self.segment.meta);
-        let index = segment.load_index()?;
+        let index = segment.passing_index()?;
         for (number, entry) in (0_u32..).zip(&index.blocks) {
             let block = segment.load_block(&index, number)?;
             self.raw_len += block.raw.len() as u64;
