@@ -155,6 +155,14 @@ impl Prepared {
         self.app
     }
 
+    /// Bytes of it in memory: the whole content if it is to share a volume.
+    pub fn memory(&self) -> usize {
+        match &self.body {
+            PreparedBody::Shared { record, .. } => record.len(),
+            PreparedBody::Solo { .. } => 0,
+        }
+    }
+
     /// The hash of the content.
     pub fn hash(&self) -> &ContentHash {
         &self.hash

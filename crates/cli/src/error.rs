@@ -161,6 +161,7 @@ pub(crate) fn store_kind(kind: &ErrorKind) -> &'static str {
         ErrorKind::Full => "full",
         ErrorKind::Poisoned => "poisoned",
         ErrorKind::Closed => "closed",
+        ErrorKind::Busy => "busy",
         _ => "io",
     }
 }

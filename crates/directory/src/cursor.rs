@@ -9,7 +9,7 @@
 use data_encoding::BASE64URL_NOPAD;
 use tidestore_kv::{KeyValue, Rows, Table, page_of};
 
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,9 @@ impl<T> Page<T> {
     }
 }
 
+/// Rows in one page: some megabytes.
+const LIMIT_MAX: usize = 10_000;
+
 const VERSION: u8 = 1;
 const HEAD: usize = 7;
 /// A cursor is never longer than this: the longest key part is two names and a number.
@@ -45,13 +48,17 @@ pub(crate) struct List<'a> {
 }
 
 impl List<'_> {
-    /// Reads the page behind a cursor, at most `limit` rows; the limit is at least 1.
+    /// Reads the page behind a cursor, at most `limit` rows; the limit is at least 1 and at most [`LIMIT_MAX`].
     pub(crate) fn page(
         self,
         rows: &(impl Rows + ?Sized),
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Page<KeyValue>> {
+        if limit > LIMIT_MAX {
+            let text = format!("a page of {limit}; up to {LIMIT_MAX} are possible");
+            return Err(Error::argument(text));
+        }
         let after = cursor.map(|text| self.decode(text)).transpose()?;
         let limit = limit.max(1);
         let ask = limit.saturating_add(1);

@@ -113,4 +113,4 @@ pub use types::{
 };
 pub use verify::ViewReport;
 pub use version::Frozen;
-pub use view::{Expirable, Flushed, Manifest, MessageView, Removed, ViewParts};
+pub use view::{Expirable, FileTally, Flushed, Manifest, MessageView, Removed, ViewParts};

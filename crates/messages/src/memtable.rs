@@ -66,7 +66,7 @@ const ROW_OVERHEAD: usize = 224;
 /// Memory of a conversation beside its messages: its place, its name twice, and room for a few rows more than there are.
 /// Without it whoever sends one message to each of very many conversations would fill several times the memory that is
 /// meant for a memtable.
-const RUN_OVERHEAD: usize = 512;
+const RUN_OVERHEAD: usize = 768;
 
 impl Memtable {
     /// Adds committed messages, in log order.

@@ -93,6 +93,11 @@ impl Segments {
         self.all.get(&generation)
     }
 
+    /// Every segment, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Installed>> {
+        self.all.values()
+    }
+
     /// Every segment, in the order of generations.
     pub(crate) fn sorted(&self) -> Vec<Arc<Installed>> {
         let mut all: Vec<_> = self.all.values().cloned().collect();

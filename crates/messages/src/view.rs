@@ -56,6 +56,19 @@ pub struct Manifest {
     pub next_generation: u64,
 }
 
+/// How many files a view names, and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileTally {
+    /// Segments.
+    pub segments: u64,
+    /// Bytes of segments.
+    pub segment_bytes: u64,
+    /// Receipt runs.
+    pub receipt_runs: u64,
+    /// Bytes of receipt runs.
+    pub receipt_bytes: u64,
+}
+
 /// What a flush wrote; it takes effect when it is installed.
 #[derive(Clone, Debug)]
 pub struct Flushed {
@@ -118,6 +131,31 @@ impl MessageView {
     /// Estimated memory of the memtable that takes new messages, in bytes.
     pub fn active_bytes(&self) -> usize {
         self.version().active.bytes()
+    }
+
+    /// What the caches hold; all shards share them.
+    pub fn caches(&self) -> &BlockCache {
+        &self.parts.blocks
+    }
+
+    /// How many files are kept open for reading, of all shards.
+    pub fn open_files(&self) -> usize {
+        self.parts.files.len()
+    }
+
+    /// Counts the files that the view names. Costs a pass over the manifest.
+    pub fn tally(&self) -> FileTally {
+        let version = self.version();
+        let mut tally = FileTally::default();
+        for installed in version.segments.iter() {
+            tally.segments += 1;
+            tally.segment_bytes += installed.meta.file_len;
+        }
+        for run in &version.receipts {
+            tally.receipt_runs += 1;
+            tally.receipt_bytes += run.meta.file_len;
+        }
+        tally
     }
 
     /// How many full memtables wait to be flushed.

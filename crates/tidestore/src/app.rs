@@ -10,6 +10,7 @@ use crate::apps::{AppInfo, AppRecord, TermsRecord, UndoRecord};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::millis;
 use crate::message::{NewMessage, OldMessage, Receipt};
+use crate::meters::{self, StoreMeters};
 use crate::options::Durability;
 use crate::record::Event;
 use crate::shard::{Messages, Shard};
@@ -66,6 +67,8 @@ pub struct Preview {
 
 /// Messages handed to a committer at a time; more are cut into several commands, so that no caller holds up the others.
 const COMMAND_MESSAGES_MAX: usize = 1_024;
+/// Conversations in one page: some ten megabytes.
+const HEADS_MAX: usize = 100_000;
 
 impl App {
     pub(crate) fn new(store: Store, id: AppId, key: AppKey) -> Self {
@@ -123,19 +126,20 @@ impl App {
         message: NewMessage,
         durability: Durability,
     ) -> Result<Receipt> {
-        message.check()?;
+        meters::refused(message.check())?;
         let (_holds, refusals) = self
             .hold_attachments(std::slice::from_ref(&message))
             .await?;
         if let Some(Some(refusal)) = refusals.into_iter().next() {
-            return Err(refusal);
+            return meters::refused(Err(refusal));
         }
         let shard = self.shard(&message.conversation);
         let messages = Messages::Live(vec![message]);
         let mut receipts = shard.append(self.record()?, messages, durability).await?;
-        receipts
+        let receipt = receipts
             .pop()
-            .unwrap_or_else(|| Err(unknown_app(&self.key)))
+            .unwrap_or_else(|| Err(unknown_app(&self.key)));
+        meters::refused(receipt)
     }
 
     /// Appends many messages and returns their receipts in the same order. Those of one conversation keep their order;
@@ -233,6 +237,9 @@ impl App {
                 }
             }
         }
+        for error in receipts.iter().filter_map(|receipt| receipt.as_ref().err()) {
+            meters::count_refusal(error.kind());
+        }
         receipts
     }
 
@@ -258,8 +265,12 @@ impl App {
             .view
             .page(id, conversation, page, floor, Io::CachedOnly)?;
         match found {
-            Lookup::Ready(found) if !shard.may_revise(id) => Ok(found),
+            Lookup::Ready(found) if !shard.may_revise(id) => {
+                self.meters().reads_memory.increment(1);
+                Ok(found)
+            }
             _ => {
+                self.meters().reads_disk.increment(1);
                 let conversation = conversation.clone();
                 self.read(move |reader| reader.page(&conversation, page))
                     .await
@@ -279,8 +290,14 @@ impl App {
         };
         let (shard, app) = (Arc::clone(shard), self.id);
         match shard.view.find(app, id, floor, Io::CachedOnly)? {
-            Lookup::Ready(found) if !shard.may_revise(app) => Ok(found),
-            _ => self.read(move |reader| reader.message(id)).await,
+            Lookup::Ready(found) if !shard.may_revise(app) => {
+                self.meters().reads_memory.increment(1);
+                Ok(found)
+            }
+            _ => {
+                self.meters().reads_disk.increment(1);
+                self.read(move |reader| reader.message(id)).await
+            }
         }
     }
 
@@ -308,12 +325,13 @@ impl App {
     ///
     /// # Errors
     ///
-    /// What the tables report.
+    /// [`ErrorKind::Argument`]: a limit of 0 or over 100,000. What the tables report.
     pub async fn conversations(
         &self,
         after: Option<&Conversation>,
         limit: usize,
     ) -> Result<Vec<Head>> {
+        check_page(limit, HEADS_MAX)?;
         self.record()?;
         let (inner, id, after) = (Arc::clone(&self.store.inner), self.id, after.cloned());
         blocking(move || {
@@ -453,6 +471,10 @@ impl App {
         Ok(self.store.inner.registry.floor(&*self.record()?))
     }
 
+    pub(crate) fn meters(&self) -> &StoreMeters {
+        &self.store.inner.shards.meters
+    }
+
     fn shard(&self, conversation: &Conversation) -> &Arc<Shard> {
         self.store.inner.shards.of(self.id, conversation)
     }
@@ -518,6 +540,15 @@ fn changed(record: &AppRecord, terms: TermsRecord, now: Millis, grace: Millis) -
     };
     next.floor = next.floor_at(now);
     next
+}
+
+/// Refuses a page of nothing, and one that would fill the memory.
+pub(crate) fn check_page(limit: usize, max: usize) -> Result<()> {
+    if limit == 0 || limit > max {
+        let text = format!("a page of {limit}; 1 to {max} are possible");
+        return Err(Error::new(ErrorKind::Argument, text));
+    }
+    Ok(())
 }
 
 pub(crate) fn unreadable() -> Error {

@@ -10,6 +10,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::error::Result;
 use crate::expiry::MergeReport;
+use crate::meters;
 use crate::options::Options;
 use crate::shard::{Command, Shard};
 use crate::shards::Shards;
@@ -64,6 +65,8 @@ const TICK: Duration = Duration::from_secs(1);
 const WAITING_BYTES: usize = 8 << 20;
 /// How often recalled contents are taken off the disk: it costs a flush.
 const SCRUB: Duration = Duration::from_hours(1);
+/// So many recalled messages wait in memory to be taken off the disk; then that is done earlier.
+const REDACTED_MAX: usize = 262_144;
 /// How often an idle store notes that it is alive.
 const ALIVE: Duration = Duration::from_hours(1);
 
@@ -124,8 +127,8 @@ fn flush(shard: &Shard, age: Duration) {
     }
     if shard.view.frozen_count() > 0 {
         let flushed = shard.flush_frozen();
-        if let Err(error) = &flushed {
-            tracing::warn!(shard = shard.number, %error, "a flush failed and will be repeated");
+        if flushed.is_err() {
+            shard.meters.flush_failed();
         }
         shard.set_flush_trouble(flushed.err());
     }
@@ -151,6 +154,7 @@ fn tidy(bell: &Bell, shards: &Shards, every: Duration) {
     // What a crash interrupted.
     do_chores(shards);
     while bell.wait(TICK) {
+        meters::publish(&meters::of_shards(shards));
         for shard in &shards.list {
             if let Err(error) = shard.merge(false, &mut MergeReport::default()) {
                 tracing::warn!(shard = shard.number, %error, "a merge failed and will be repeated");
@@ -164,16 +168,26 @@ fn tidy(bell: &Bell, shards: &Shards, every: Duration) {
                 Ok(report) if report.paused.is_some() => {
                     tracing::warn!(alarm = ?report.paused, "expiry is paused");
                 }
+                Ok(report) if report.segments + report.attachments > 0 => tracing::info!(
+                    segments = report.segments,
+                    messages = report.messages,
+                    bytes = report.bytes,
+                    attachments = report.attachments,
+                    attachment_bytes = report.attachment_bytes,
+                    "what was over left the disk"
+                ),
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "expiry failed and will be repeated"),
             }
         }
-        if now >= scrub_at {
+        let is_scrub_time = now >= scrub_at;
+        if is_scrub_time {
             scrub_at = now + SCRUB;
-            for shard in &shards.list {
-                if let Err(error) = shard.scrub(&mut MergeReport::default()) {
-                    tracing::warn!(shard = shard.number, %error, "recalled contents could not be removed yet");
-                }
+        }
+        for shard in &shards.list {
+            let is_due = is_scrub_time || shard.redacted.read().messages.len() > REDACTED_MAX;
+            if is_due && let Err(error) = shard.scrub(&mut MergeReport::default()) {
+                tracing::warn!(shard = shard.number, %error, "recalled contents could not be removed yet");
             }
         }
         if now >= alive_at {

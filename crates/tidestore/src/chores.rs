@@ -90,6 +90,16 @@ impl Store {
                 Ok((users, going_channels(rows, PAGE)?, unpins(rows, PAGE)?))
             })
             .await?;
+            let (left, gone) = (users.len(), channels.len());
+            if left + gone + pins.len() > 0 {
+                let pins = pins.len();
+                tracing::info!(
+                    users = left,
+                    channels = gone,
+                    pins,
+                    "deletions that were cut short go on"
+                );
+            }
             for (app, user) in users {
                 if let Some(app) = self.app_by_id(app) {
                     ignore_gone(app.users().delete(&user).await.map(drop))?;

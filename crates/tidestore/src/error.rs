@@ -67,6 +67,8 @@ pub enum ErrorKind {
     Reaction,
     /// The cursor is made up, or of another list.
     Cursor,
+    /// As many uploads, downloads or streams are open as may be: close some, or try again later.
+    Busy,
     /// Somebody else has changed it at the same time.
     Overtaken,
     /// The message is older than the app's retention floor and would be invisible at once.
@@ -105,6 +107,45 @@ pub enum ErrorKind {
     Io,
 }
 
+impl ErrorKind {
+    /// Its name in a word, for labels of metrics and fields of events.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::UnknownApp => "unknown_app",
+            Self::AppExists => "app_exists",
+            Self::Limit(_) => "limit",
+            Self::Id(_) => "id",
+            Self::Conversation => "conversation",
+            Self::Terms(_) => "terms",
+            Self::Directory(_) => "directory",
+            Self::Attributes(_) => "attributes",
+            Self::AttachmentNotFound => "attachment_not_found",
+            Self::AttachmentExpired => "attachment_expired",
+            Self::Length { .. } => "length",
+            Self::Source => "source",
+            Self::MessageNotFound => "message_not_found",
+            Self::NotAllowed => "not_allowed",
+            Self::RecallWindow { .. } => "recall_window",
+            Self::Reaction => "reaction",
+            Self::Cursor => "cursor",
+            Self::Busy => "busy",
+            Self::Overtaken => "overtaken",
+            Self::TooOld { .. } => "too_old",
+            Self::Future { .. } => "future",
+            Self::Argument => "argument",
+            Self::NothingToUndo => "nothing_to_undo",
+            Self::Locked => "locked",
+            Self::Format => "format",
+            Self::NotAStore => "not_a_store",
+            Self::Corruption => "corruption",
+            Self::Full => "full",
+            Self::Poisoned => "poisoned",
+            Self::Closed => "closed",
+            Self::Io => "io",
+        }
+    }
+}
+
 impl Error {
     /// Makes an error of a kind with one line of context.
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
@@ -120,6 +161,15 @@ impl Error {
     pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.source = Some(std::sync::Arc::new(source));
         self
+    }
+
+    /// An error of a part of the store; damage is noted here, where each passes once.
+    fn of_part(kind: ErrorKind, error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        let error = Self::new(kind, error.to_string()).with_source(error);
+        if error.kind == ErrorKind::Corruption {
+            crate::meters::found_damage(&error);
+        }
+        error
     }
 
     /// What the caller can do about it.
@@ -176,7 +226,7 @@ impl From<tidestore_disk::Error> for Error {
             Disk::Corruption => ErrorKind::Corruption,
             _ => ErrorKind::Io,
         };
-        Self::new(kind, error.to_string()).with_source(error)
+        Self::of_part(kind, error)
     }
 }
 
@@ -196,7 +246,7 @@ impl From<tidestore_blobs::Error> for Error {
             Blobs::Full => ErrorKind::Full,
             _ => ErrorKind::Io,
         };
-        Self::new(kind, error.to_string()).with_source(error)
+        Self::of_part(kind, error)
     }
 }
 
@@ -208,7 +258,7 @@ impl From<tidestore_messages::Error> for Error {
             Messages::Corruption | Messages::NotFound => ErrorKind::Corruption,
             _ => ErrorKind::Io,
         };
-        Self::new(kind, error.to_string()).with_source(error)
+        Self::of_part(kind, error)
     }
 }
 
@@ -221,7 +271,7 @@ impl From<tidestore_kv::Error> for Error {
             Kv::Unsupported => ErrorKind::Argument,
             _ => ErrorKind::Io,
         };
-        Self::new(kind, error.to_string()).with_source(error)
+        Self::of_part(kind, error)
     }
 }
 
@@ -234,6 +284,6 @@ impl From<tidestore_log::Error> for Error {
             Log::Poisoned => ErrorKind::Poisoned,
             _ => ErrorKind::Io,
         };
-        Self::new(kind, error.to_string()).with_source(error)
+        Self::of_part(kind, error)
     }
 }

@@ -111,14 +111,14 @@ impl ClockGuard {
         let seen = (last_seen, monotonic);
         let mut state = self.state.lock();
         if last_seen > wall.saturating_add(self.drift_max) {
-            let alarm = Some(ClockAlarm::Behind { wall, last_seen });
+            let alarm = Some(raised(ClockAlarm::Behind { wall, last_seen }));
             *state = State {
                 anchor: seen,
                 expiry_anchor: seen,
                 alarm,
             };
         } else if last_seen > 0 && wall > last_seen.saturating_add(millis(gap_max)) {
-            let alarm = Some(ClockAlarm::LongGap { wall, last_seen });
+            let alarm = Some(raised(ClockAlarm::LongGap { wall, last_seen }));
             *state = State {
                 anchor: (wall, monotonic),
                 expiry_anchor: seen,
@@ -146,6 +146,7 @@ impl ClockGuard {
     /// The operator vouches for the wall clock.
     pub(crate) fn confirm(&self) {
         let now = (self.clock.wall(), self.clock.monotonic());
+        tracing::info!(wall = now.0, "the clock was confirmed");
         *self.state.lock() = State {
             anchor: now,
             expiry_anchor: now,
@@ -165,7 +166,7 @@ impl ClockGuard {
                 trusted: wall,
             },
             None => {
-                state.alarm = Some(ClockAlarm::Jumped { wall, expected });
+                state.alarm = Some(raised(ClockAlarm::Jumped { wall, expected }));
                 Times {
                     now: expected,
                     trusted: expiry,
@@ -184,6 +185,12 @@ impl ClockGuard {
             },
         }
     }
+}
+
+/// Tells the operator.
+fn raised(alarm: ClockAlarm) -> ClockAlarm {
+    tracing::error!(%alarm, "the clock is not trusted");
+    alarm
 }
 
 fn advance((wall, monotonic): (Millis, Duration), now: Duration) -> Millis {

@@ -95,7 +95,9 @@ mod guard;
 pub mod inspect;
 mod ledger;
 mod message;
+mod meters;
 mod options;
+mod places;
 mod queue;
 mod rebuild;
 mod record;
@@ -124,7 +126,9 @@ pub use format::{FORMAT_VERSION, StoreFile};
 pub use guard::ClockAlarm;
 pub use ledger::{Gauge, Ledger};
 pub use message::{NewMessage, OldMessage, Receipt};
+pub use meters::{ShardStatus, Status};
 pub use options::{Durability, OfflineCaps, Options};
+pub use queue::QueueStatus;
 pub use store::Store;
 pub use verify::{Problem, VerifyReport};
 
@@ -140,6 +144,7 @@ pub use tidestore_directory::{
 pub use tidestore_disk as disk;
 pub use tidestore_kv::{EngineKind, Rebuilt};
 pub use tidestore_messages::{
-    AppId, Conversation, Cursor, DayCount, Kind, Message, MessageId, Page, Parties, Revision, Seq,
+    AppId, CacheUse, Conversation, Cursor, DayCount, Kind, Message, MessageId, Page, Parties,
+    Revision, Seq,
 };
 pub use tidestore_plan as plan;

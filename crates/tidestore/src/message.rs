@@ -72,6 +72,28 @@ impl NewMessage {
         Ok(())
     }
 
+    /// About how much memory it takes up, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<Self>()
+            + self.conversation.as_str().len()
+            + self.body.len()
+            + self.ext.len()
+            + self.client_id.len()
+            + size_of_val(self.attachments.as_slice())
+            + self.hidden_from.len() * 2 * size_of::<UserId>()
+    }
+
+    /// The same in memory of its own: a body may be a small part of a large buffer, which would otherwise stay for as long
+    /// as the message is in the memtable.
+    pub(crate) fn detached(mut self) -> Self {
+        self.body = Bytes::copy_from_slice(&self.body);
+        self.ext = Bytes::copy_from_slice(&self.ext);
+        self.client_id.shrink_to_fit();
+        self.attachments.shrink_to_fit();
+        self.hidden_from.shrink_to_fit();
+        self
+    }
+
     fn check_attachments(&self) -> Result<()> {
         let (actual, max) = (self.attachments.len(), Message::ATTACHMENTS_MAX);
         if actual > max {

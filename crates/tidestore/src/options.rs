@@ -42,6 +42,9 @@ impl OfflineCaps {
     }
 }
 
+/// Ten years, in seconds: no time of a store is longer.
+const YEARS_MAX: u64 = 10 * 366 * 86_400;
+
 /// How a store behaves. `Options::default()` suits a server with a few gigabytes of memory.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -62,6 +65,15 @@ pub struct Options {
     pub memtable_age: Duration,
     /// Memory for decoded blocks, all shards together, in bytes. Default 64 MiB.
     pub cache_bytes: usize,
+    /// Memory for indexes of segments, all shards together, in bytes: 64 KiB to 1 TiB. An index takes 40 bytes a
+    /// conversation; one that is larger than this is read anew each time. Default 64 MiB.
+    pub index_bytes: usize,
+    /// Memory for what makes retries with a client id quick to recognise, all shards together, in bytes: 0 to 1 TiB. Four
+    /// bytes an append within the dedupe window; those beyond are looked for on the disk. Default 64 MiB.
+    pub receipt_bytes: usize,
+    /// Conversations whose heads stay in memory, of each shard, 1,000 to 100,000,000; those that changed since the last
+    /// checkpoint stay beyond it. About 150 bytes each. Default 1,000,000.
+    pub heads: usize,
     /// Open files of segments, all shards together, 1 to 1,048,576. Default 256.
     pub open_files: usize,
     /// Size of a block before compression, in bytes: 64 to 1 MiB. Default 32 KiB.
@@ -72,6 +84,15 @@ pub struct Options {
     pub log_file_bytes: u64,
     /// Calls that may wait at one shard before further ones are held back, 1 to 1,048,576. Default 1024.
     pub queue_depth: usize,
+    /// Bytes of the calls that may wait at one shard before further ones are held back: 64 KiB to 64 GiB. A call that is
+    /// larger than this by itself waits until it is alone. Default 32 MiB.
+    pub queue_bytes: usize,
+    /// Uploads and downloads of attachments that may be open at once, 1 to 1,048,576. Each takes about a megabyte at most,
+    /// and perhaps an open file; further ones are refused as [`Busy`](ErrorKind::Busy). Default 1,024.
+    pub transfers: usize,
+    /// Inboxes that may be followed live at once, 1 to 10,000,000. Each holds at most 256 messages and 256 KiB of signals
+    /// that nobody has taken yet; further ones are refused as [`Busy`](ErrorKind::Busy). Default 100,000.
+    pub streams: usize,
     /// A retry with the same client id gets the first receipt for at least this long. Default 24 hours.
     pub dedupe_window: Duration,
     /// After a downgrade, hidden messages stay on disk and the change can be undone for this long. Default 24 hours.
@@ -117,11 +138,17 @@ impl Default for Options {
             memtable_bytes: 32 << 20,
             memtable_age: Duration::from_hours(1),
             cache_bytes: 64 << 20,
+            index_bytes: 64 << 20,
+            receipt_bytes: 64 << 20,
+            heads: 1_000_000,
             open_files: 256,
             block_bytes: 32 << 10,
             compression_level: 3,
             log_file_bytes: 16 << 20,
             queue_depth: 1_024,
+            queue_bytes: 32 << 20,
+            transfers: 1_024,
+            streams: 100_000,
             dedupe_window: Duration::from_hours(24),
             downgrade_grace: Duration::from_hours(24),
             shared_attachment_bytes: 256 << 10,
@@ -159,6 +186,49 @@ impl Options {
             ("log_file_bytes", self.log_file_bytes, 4 << 10, 1 << 30),
             ("queue_depth", self.queue_depth as u64, 1, 1 << 20),
             ("open_files", self.open_files as u64, 1, 1 << 20),
+            ("cache_bytes", self.cache_bytes as u64, 0, 1 << 40),
+            ("index_bytes", self.index_bytes as u64, 64 << 10, 1 << 40),
+            ("receipt_bytes", self.receipt_bytes as u64, 0, 1 << 40),
+            ("heads", self.heads as u64, 1_000, 100_000_000),
+            ("queue_bytes", self.queue_bytes as u64, 64 << 10, 64 << 30),
+            ("transfers", self.transfers as u64, 1, 1 << 20),
+            ("streams", self.streams as u64, 1, 10_000_000),
+            (
+                "buffered_delay (seconds)",
+                self.buffered_delay.as_secs(),
+                0,
+                3_600,
+            ),
+            (
+                "memtable_age (seconds)",
+                self.memtable_age.as_secs(),
+                0,
+                YEARS_MAX,
+            ),
+            (
+                "dedupe_window (seconds)",
+                self.dedupe_window.as_secs(),
+                0,
+                YEARS_MAX,
+            ),
+            (
+                "downgrade_grace (seconds)",
+                self.downgrade_grace.as_secs(),
+                0,
+                YEARS_MAX,
+            ),
+            (
+                "attachment_grace (seconds)",
+                self.attachment_grace.as_secs(),
+                0,
+                YEARS_MAX,
+            ),
+            (
+                "expiry_interval (seconds)",
+                self.expiry_interval.as_secs(),
+                0,
+                YEARS_MAX,
+            ),
             ("deletion_rows", self.deletion_rows as u64, 1, 1 << 16),
             (
                 "shared_attachment_bytes",
@@ -176,7 +246,7 @@ impl Options {
                 "attachment_retention (seconds)",
                 self.attachment_retention.as_secs(),
                 60,
-                10 * 366 * 86_400,
+                YEARS_MAX,
             ),
         ];
         for (name, value, low, high) in ranges {

@@ -2,6 +2,7 @@
 
 use std::hash::Hasher;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use siphasher::sip::SipHasher13;
 use tidestore_blobs::ContentHash;
@@ -13,6 +14,8 @@ use crate::attachments::Request;
 use crate::error::Result;
 use crate::expiry::ExpiryReport;
 use crate::guard::ClockGuard;
+use crate::meters::StoreMeters;
+use crate::places::Places;
 use crate::record::Event;
 use crate::shard::Shard;
 
@@ -23,6 +26,13 @@ pub(crate) struct Shards {
     pub(crate) list: Vec<Arc<Shard>>,
     pub(crate) guard: Arc<ClockGuard>,
     pub(crate) registry: Arc<Registry>,
+    /// Uploads and downloads that may be open.
+    pub(crate) transfers: Places,
+    /// Inboxes that may be followed live.
+    pub(crate) streams: Places,
+    /// How many notices opening has left.
+    pub(crate) notices: AtomicU64,
+    pub(crate) meters: StoreMeters,
 }
 
 impl Shards {
@@ -59,10 +69,12 @@ impl Shards {
     /// One pass of expiry by the guarded clock; paused while the clock is not trusted.
     pub(crate) fn expire(&self) -> Result<ExpiryReport> {
         if let Some(alarm) = self.guard.alarm() {
-            return Ok(ExpiryReport {
+            let report = ExpiryReport {
                 paused: Some(alarm),
                 ..ExpiryReport::default()
-            });
+            };
+            self.meters.expiry(Some(&report));
+            return Ok(report);
         }
         self.expire_by(self.guard.expiry_now())
     }
@@ -90,10 +102,12 @@ impl Shards {
         }
         // What has left the disk may have made the room that the record was short of.
         let noted = noted.or_else(|_| self.raise_floors(now));
-        match (noted, failed) {
+        let done = match (noted, failed) {
             (Ok(()), None) => Ok(report),
             (Err(error), _) | (Ok(()), Some(error)) => Err(error),
-        }
+        };
+        self.meters.expiry(done.as_ref().ok());
+        done
     }
 
     /// Writes down the floors of all apps at a time, one record a home shard. All shards are tried.

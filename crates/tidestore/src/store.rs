@@ -2,11 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 use tidestore_blobs::{Buffers, Site, Volumes};
 use tidestore_disk::{Env, FileCache, Lock, Millis};
-use tidestore_messages::{AppId, BlockCache};
+use tidestore_messages::{AppId, BlockCache, CacheBytes};
 use tidestore_plan::{AppKey, Terms};
 
 use crate::app::App;
@@ -17,10 +18,12 @@ use crate::directory::AllSessions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expiry::{ExpiryReport, MergeReport};
 use crate::format::{self, StoreFile};
-use crate::guard::{ClockAlarm, ClockGuard};
+use crate::guard::{ClockAlarm, ClockGuard, millis};
+use crate::meters::{self, Status, StoreMeters};
 use crate::options::Options;
+use crate::places::Places;
 use crate::record::Event;
-use crate::shard::{Command, Parts, Shard, open_shard, recover};
+use crate::shard::{Command, Committer, Parts, Shard, open_shard, recover};
 use crate::shards::Shards;
 use crate::{sweep, tables};
 
@@ -90,6 +93,8 @@ impl Store {
 
     fn open_blocking(env: Env, options: Options) -> Result<Self> {
         options.check()?;
+        meters::describe();
+        let begun = env.clock.monotonic();
         // Before the lock, which is a file: a directory of something else is left exactly as it was.
         format::refuse_strangers(&env.disk)?;
         let lock = env.disk.lock(Path::new("LOCK"))?;
@@ -101,7 +106,7 @@ impl Store {
         ));
         let registry = Arc::new(Registry::new(Arc::clone(&guard)));
         let desks: Desks = (0..file.shards)
-            .map(|_| Arc::new(Desk::new(options.queue_depth)))
+            .map(|_| Arc::new(Desk::new(options.queue_depth, options.queue_bytes)))
             .collect();
         let parts = Parts {
             desks: Arc::clone(&desks),
@@ -112,7 +117,7 @@ impl Store {
             guard: Arc::clone(&guard),
             registry: Arc::clone(&registry),
             files: Arc::new(FileCache::new(Arc::clone(&env.disk), options.open_files)),
-            blocks: Arc::new(BlockCache::new(options.cache_bytes)),
+            blocks: Arc::new(caches(&options)),
             bell: Arc::new(Bell::default()),
             listeners: Arc::default(),
         };
@@ -137,24 +142,9 @@ impl Store {
             .collect();
         let clerks = clerks(&env, &parts, &list)?;
         notices.extend(sweep::sweep(&env.disk, &registry, &list)?);
-        for (shard, committer) in recovered {
-            let name = format!("tidestore-commit-{:02}", shard.number);
-            let lifeline = shard.lifeline();
-            let work = move || {
-                let _lifeline = lifeline;
-                committer.run();
-            };
-            shard.keep_thread(spawn(name, work)?);
-        }
-        for (shard, clerk) in clerks {
-            let name = format!("tidestore-blobs-{:02}", shard.number);
-            let lifeline = shard.desk_lifeline();
-            let work = move || {
-                let _lifeline = lifeline;
-                clerk.run();
-            };
-            shard.desk().keep_thread(spawn(name, work)?);
-        }
+        let found = notices.len();
+        shorten(&mut notices);
+        start(recovered, clerks)?;
         for notice in &notices {
             tracing::warn!(notice, "found while opening");
         }
@@ -163,11 +153,25 @@ impl Store {
             list,
             guard: Arc::clone(&guard),
             registry: Arc::clone(&registry),
+            transfers: Places::new(options.transfers, "uploads and downloads"),
+            streams: Places::new(options.streams, "streams"),
+            notices: AtomicU64::new(found as u64),
+            meters: StoreMeters::new(),
         });
+        meters::publish(&meters::of_shards(&shards));
         let background = options
             .background
             .then(|| Background::start(&shards, &options, parts.bell))
             .transpose()?;
+        let took_ms = millis(env.clock.monotonic().saturating_sub(begun));
+        let (number, apps) = (shards.list.len(), registry.all().len());
+        tracing::info!(
+            shards = number,
+            apps,
+            notices = found,
+            took_ms,
+            "the store is open"
+        );
         let inner = Inner {
             file,
             options,
@@ -364,7 +368,24 @@ impl Store {
         self.inner.guard.confirm();
     }
 
-    /// What opening found and healed or left alone: foreign files, missing segments, torn tails.
+    /// How the store is at this moment, for whoever watches it without a recorder of metrics; gauges are set to the same.
+    /// Costs a pass over the manifests and a look at the sizes of the tables' files.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Closed`] if the runtime is going down.
+    pub async fn status(&self) -> Result<Status> {
+        let shards = Arc::clone(&self.inner.shards);
+        blocking(move || {
+            let status = meters::of_shards(&shards);
+            meters::publish(&status);
+            Ok(status)
+        })
+        .await
+    }
+
+    /// What opening found and healed or left alone: foreign files, missing segments, torn tails; a thousand
+    /// of them at most.
     pub fn notices(&self) -> &[String] {
         &self.inner.notices
     }
@@ -406,7 +427,14 @@ impl Inner {
         let noted = self.shards.note_alive();
         let flushed = self.shards.list.iter().try_for_each(|shard| shard.flush());
         self.stop();
-        noted.and(flushed)
+        let done = noted.and(flushed);
+        match &done {
+            Ok(()) => tracing::info!("the store is closed"),
+            Err(error) => {
+                tracing::warn!(%error, "the store is closed, but not all was written out");
+            }
+        }
+        done
     }
 }
 
@@ -424,6 +452,48 @@ impl Inner {
     fn stop(&self) {
         self.desks.iter().for_each(|desk| desk.stop());
         self.shards.list.iter().for_each(|shard| shard.stop());
+    }
+}
+
+/// Starts the threads that change things.
+fn start(recovered: Vec<(Arc<Shard>, Committer)>, clerks: Vec<(Arc<Shard>, Clerk)>) -> Result<()> {
+    for (shard, committer) in recovered {
+        let name = format!("tidestore-commit-{:02}", shard.number);
+        let lifeline = shard.lifeline();
+        let work = move || {
+            let _lifeline = lifeline;
+            committer.run();
+        };
+        shard.keep_thread(spawn(name, work)?);
+    }
+    for (shard, clerk) in clerks {
+        let name = format!("tidestore-blobs-{:02}", shard.number);
+        let lifeline = shard.desk_lifeline();
+        let work = move || {
+            let _lifeline = lifeline;
+            clerk.run();
+        };
+        shard.desk().keep_thread(spawn(name, work)?);
+    }
+    Ok(())
+}
+
+fn caches(options: &Options) -> BlockCache {
+    BlockCache::bounded(CacheBytes {
+        blocks: options.cache_bytes,
+        indexes: options.index_bytes,
+        prefixes: options.receipt_bytes,
+    })
+}
+
+/// Notices that are kept: whoever fills the directory with foreign files must not fill the memory with their names.
+const NOTICES_MAX: usize = 1_000;
+
+fn shorten(notices: &mut Vec<String>) {
+    if notices.len() > NOTICES_MAX {
+        let more = notices.len() - NOTICES_MAX;
+        notices.truncate(NOTICES_MAX);
+        notices.push(format!("and {more} more"));
     }
 }
 

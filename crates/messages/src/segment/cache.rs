@@ -148,10 +148,14 @@ impl BlockCache {
             lifecycle,
         );
         let lifecycle = quick_cache::sync::DefaultLifecycle::default();
+        // All that has to be given is given, so the second way is never gone.
+        let indexes = match options {
+            Ok(options) => Cache::with_options(options, ByMemory, hasher, lifecycle),
+            Err(_) => Cache::with(16, bytes.indexes as u64, ByMemory, hasher, lifecycle),
+        };
         Self {
             parts,
-            #[expect(clippy::unwrap_used, reason = "all of the options above are given")]
-            indexes: Cache::with_options(options.unwrap(), ByMemory, hasher, lifecycle),
+            indexes,
             prefixes: Arc::new(Budget {
                 max: bytes.prefixes as u64,
                 used: AtomicU64::new(0),

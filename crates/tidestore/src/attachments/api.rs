@@ -1,13 +1,13 @@
 //! What an app can do with its attachments besides moving their bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tidestore_blobs::index::{self, Moment};
 use tidestore_blobs::{Attachment, DayUsage, Reference, id};
 use tidestore_plan::AttachmentId;
 
-use crate::app::App;
+use crate::app::{App, check_page};
 use crate::attachments::desk::{Edit, EditKind, Hold, Request, desk_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::millis;
@@ -33,6 +33,9 @@ pub struct DayOfUsage {
     pub usage: DayUsage,
 }
 
+/// Attachments in one page: some megabytes.
+const PAGE_MAX: usize = 10_000;
+
 impl App {
     /// What is known of an attachment, without its content.
     ///
@@ -52,12 +55,13 @@ impl App {
     ///
     /// # Errors
     ///
-    /// What the tables report.
+    /// [`ErrorKind::Argument`]: a limit of 0 or over 10,000. What the tables report.
     pub async fn attachments(
         &self,
         after: Option<AttachmentId>,
         limit: usize,
     ) -> Result<Vec<Attachment>> {
+        check_page(limit, PAGE_MAX)?;
         let (app, moment) = (self.clone(), self.moment()?);
         blocking(move || {
             let mut all = Vec::new();
@@ -164,6 +168,17 @@ impl App {
         })
     }
 
+    /// Waits while the clerks of these attachments are behind with noting what refers to them: every message gives them
+    /// something to do that no caller waits for, so nothing else holds callers back.
+    async fn await_room<'a>(&self, ids: impl Iterator<Item = &'a AttachmentId>) -> Result<()> {
+        let shards = &self.store().inner.shards.list;
+        let numbers: BTreeSet<_> = ids.map(|id| usize::from(id::shard(*id))).collect();
+        for shard in numbers.into_iter().filter_map(|number| shards.get(number)) {
+            shard.desk().room(|| shard.poisoned()).await?;
+        }
+        Ok(())
+    }
+
     /// Makes sure that the attachments of messages are there, and stay there until the answer is dropped. Messages that
     /// name one that is not there get the reason.
     pub(crate) async fn hold_attachments(
@@ -178,6 +193,7 @@ impl App {
         }
         let desks = &self.store().inner.desks;
         let named: Vec<Vec<_>> = messages.iter().map(|m| m.attachments.clone()).collect();
+        self.await_room(named.iter().flatten()).await?;
         // Held first and looked for then: between the two nothing can be removed.
         let holds = named.iter().flatten().filter_map(|id| {
             let desk = desk_of(desks, *id)?;

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
@@ -9,10 +10,10 @@ use tidestore_blobs::{Attachment, Collected, Prepared, Reference, id};
 use tidestore_disk::Millis;
 use tidestore_messages::{AppId, MessageId};
 use tidestore_plan::AttachmentId;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::queue::Queue;
+use crate::queue::{Queue, Weigh};
 
 /// A message that refers to an attachment.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +54,46 @@ pub(crate) struct Note {
     /// All of its messages that refer to attachments of this desk, up to this position of its log, were handed over.
     pub(crate) position: u64,
     pub(crate) mentions: Vec<Mention>,
+    /// Counted as long as any copy of it waits to be noted.
+    pub(crate) _counted: Arc<Counted>,
+}
+
+/// References that wait to be noted.
+#[derive(Debug, Default)]
+pub(crate) struct Backlog {
+    waiting: AtomicUsize,
+    shrunk: Notify,
+}
+
+/// A part of a backlog.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    backlog: Arc<Backlog>,
+    count: usize,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.backlog
+            .waiting
+            .fetch_sub(self.count, Ordering::Relaxed);
+        self.backlog.shrunk.notify_waiters();
+    }
+}
+
+/// So many references may wait at a desk before messages with further ones do: about 40 bytes each.
+const BACKLOG_MAX: usize = 262_144;
+
+/// What a request takes up besides a content, about.
+const REQUEST_BYTES: usize = 1 << 10;
+
+impl Weigh for Request {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Put(prepared, _) => REQUEST_BYTES + prepared.memory(),
+            _ => REQUEST_BYTES,
+        }
+    }
 }
 
 impl Note {
@@ -85,6 +126,7 @@ pub(crate) struct Desk {
     holds: Mutex<HashMap<(AppId, AttachmentId), u32>>,
     /// Shards that have handed over references since their last barrier.
     unnoted: Mutex<HashSet<u16>>,
+    backlog: Arc<Backlog>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -92,9 +134,10 @@ pub(crate) struct Desk {
 pub(crate) type Desks = Arc<[Arc<Desk>]>;
 
 impl Desk {
-    pub(crate) fn new(depth: usize) -> Self {
+    pub(crate) fn new(depth: usize, bytes: usize) -> Self {
         Self {
-            queue: Queue::new(depth),
+            queue: Queue::new(depth, bytes),
+            backlog: Arc::default(),
             holds: Mutex::default(),
             unnoted: Mutex::default(),
             thread: Mutex::default(),
@@ -126,13 +169,41 @@ impl Desk {
 
     /// Hands over references, without waiting. A closed desk needs none: the log still holds them.
     pub(crate) fn note(&self, source: u16, position: u64, mentions: Vec<Mention>) {
+        let (backlog, count) = (Arc::clone(&self.backlog), mentions.len());
+        backlog.waiting.fetch_add(count, Ordering::Relaxed);
         drop(self.queue.push_own(Request::Note(Note {
             source,
             position,
             mentions,
+            _counted: Arc::new(Counted { backlog, count }),
         })));
         // Behind the request: a barrier that comes between the two must not take this for noted.
         self.unnoted.lock().insert(source);
+    }
+
+    /// How many references wait to be noted.
+    pub(crate) fn backlog(&self) -> u64 {
+        self.backlog.waiting.load(Ordering::Relaxed) as u64
+    }
+
+    /// Waits until there is room for more references, or for a reason why there will be none.
+    pub(crate) async fn room(&self, refusal: impl Fn() -> Option<Error>) -> Result<()> {
+        loop {
+            // Asked for before the look, so that nothing in between is missed.
+            let shrunk = self.backlog.shrunk.notified();
+            if self.backlog.waiting.load(Ordering::Relaxed) < BACKLOG_MAX {
+                return Ok(());
+            }
+            if let Some(error) = refusal() {
+                return Err(error);
+            }
+            shrunk.await;
+        }
+    }
+
+    /// Lets those who wait for room look again.
+    pub(crate) fn nudge(&self) {
+        self.backlog.shrunk.notify_waiters();
     }
 
     /// Waits until the references that a shard has handed over are durable. Costs nothing if it has handed over none.

@@ -10,6 +10,8 @@ use tokio::task::JoinHandle;
 
 use crate::app::App;
 use crate::error::{Error, ErrorKind, Result};
+use crate::meters;
+use crate::places::Place;
 use crate::shard::Shard;
 use crate::store::blocking;
 
@@ -28,6 +30,8 @@ pub struct Download {
     /// What is still to be handed out, as bytes of the attachment.
     rest: Range<u64>,
     ahead: Option<Ahead>,
+    /// None while a piece is read for another.
+    _place: Option<Place>,
 }
 
 /// The next piece: read already, or being read.
@@ -45,6 +49,7 @@ impl App {
     /// - [`ErrorKind::AttachmentNotFound`]: the id was never given, is of another app, or the attachment was deleted.
     /// - [`ErrorKind::AttachmentExpired`]: its time is over.
     /// - [`ErrorKind::Corruption`]: its head is damaged; the error names file and offset.
+    /// - [`ErrorKind::Busy`]: as many uploads and downloads are open as may be.
     pub async fn open_attachment(&self, id: AttachmentId) -> Result<Download> {
         self.open_range(id, 0..u64::MAX).await
     }
@@ -64,6 +69,8 @@ impl App {
     }
 
     async fn open_range(&self, id: AttachmentId, range: Range<u64>) -> Result<Download> {
+        let place = meters::refused(self.store().inner.shards.transfers.take())?;
+        self.meters().downloads.increment(1);
         let app = self.clone();
         blocking(move || {
             let (shard, attachment) = app.find_attachment(id)?;
@@ -84,6 +91,7 @@ impl App {
                 content: Arc::new(content),
                 rest,
                 ahead: None,
+                _place: Some(place),
             };
             // The first piece comes with the same trip to a thread that may block.
             let (content, piece) = download.piece()?;
@@ -179,6 +187,10 @@ impl Download {
             }
         };
         self.rest.start += piece.len() as u64;
+        self.app
+            .meters()
+            .download_bytes
+            .increment(piece.len() as u64);
         if !self.rest.is_empty() {
             let reading = self.twin();
             let work = move || reading.piece();
@@ -217,6 +229,7 @@ impl Download {
             content: Arc::clone(&self.content),
             rest: self.rest.clone(),
             ahead: None,
+            _place: None,
         }
     }
 

@@ -75,6 +75,7 @@ pub(crate) fn note(change: &mut Change<'_>, shard: &Shard, note: &Note) -> Resul
         source,
         position,
         mentions,
+        ..
     } = note;
     let (source, position) = (*source, *position);
     if position <= index::noted_through(&*shard.engine, source)? {

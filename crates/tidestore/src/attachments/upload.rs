@@ -10,6 +10,8 @@ use tokio::task::JoinHandle;
 use crate::app::App;
 use crate::attachments::desk::Request;
 use crate::error::{Error, ErrorKind, Result};
+use crate::meters;
+use crate::places::Place;
 use crate::store::blocking;
 
 /// So many bytes are gathered before a thread that may block takes them over. While it hashes and writes them, the
@@ -26,6 +28,7 @@ pub struct Upload {
     /// What came, behind room for the head that it will get.
     gathered: Vec<u8>,
     intake: State,
+    _place: Place,
 }
 
 #[derive(Debug)]
@@ -44,8 +47,10 @@ impl App {
     /// - [`ErrorKind::Limit`]: more than 10 MB are announced.
     /// - [`ErrorKind::Argument`]: a file name of over 4,096 characters, or a media type that is none.
     /// - [`ErrorKind::UnknownApp`]: the app was deleted.
+    /// - [`ErrorKind::Busy`]: as many uploads and downloads are open as may be.
     pub fn upload(&self, new: NewAttachment) -> Result<Upload> {
         let inner = &self.store().inner;
+        let place = meters::refused(inner.shards.transfers.take())?;
         let times = inner.guard.times();
         let now: Millis = times.now.max(times.trusted);
         let gone = || crate::store::unknown_app(self.key());
@@ -64,6 +69,7 @@ impl App {
             tally,
             gathered: start(expected),
             intake: State::Idle(Box::new(intake)),
+            _place: place,
         })
     }
 
@@ -158,8 +164,11 @@ impl Upload {
         };
         let shards = &self.app.store().inner.shards;
         let desk = shards.of_content(app, prepared.hash()).desk();
-        desk.ask(|reply| Request::Put(Box::new(prepared), reply))
-            .await
+        let put = desk.ask(|reply| Request::Put(Box::new(prepared), reply));
+        let attachment = meters::refused(put.await)?;
+        self.app.meters().uploads.increment(1);
+        self.app.meters().upload_bytes.increment(attachment.length);
+        Ok(attachment)
     }
 
     /// Leaves nothing behind, and waits until that is so.

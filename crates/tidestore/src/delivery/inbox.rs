@@ -156,7 +156,7 @@ impl Inbox<'_> {
     ///
     /// # Errors
     ///
-    /// What the disk reports.
+    /// [`ErrorKind::Busy`]: as many are followed as may be. What the disk reports.
     pub async fn subscribe(&self) -> Result<InboxStream> {
         InboxStream::start(self).await
     }

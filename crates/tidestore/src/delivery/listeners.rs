@@ -30,11 +30,28 @@ pub(crate) struct Listeners {
 #[derive(Debug, Default)]
 pub(crate) struct Listener {
     notify: Notify,
-    signals: Mutex<VecDeque<Signal>>,
+    signals: Mutex<Signals>,
+}
+
+/// Signals that wait to be taken.
+#[derive(Debug, Default)]
+struct Signals {
+    list: VecDeque<Signal>,
+    bytes: usize,
+}
+
+impl Signals {
+    fn pop(&mut self) -> Option<Signal> {
+        let signal = self.list.pop_front()?;
+        self.bytes -= signal.memory();
+        Some(signal)
+    }
 }
 
 /// So many signals wait for a slow listener; then the oldest are dropped, as they are worth least.
 const SIGNALS_MAX: usize = 256;
+/// And so many bytes of them.
+const SIGNAL_BYTES_MAX: usize = 256 << 10;
 
 impl Listener {
     /// Waits to be woken.
@@ -43,17 +60,24 @@ impl Listener {
     }
 
     pub(crate) fn take_signal(&self) -> Option<Signal> {
-        self.signals.lock().pop_front()
+        self.signals.lock().pop()
     }
 
-    fn signal(&self, signal: Signal) {
-        let mut signals = self.signals.lock();
-        if signals.len() >= SIGNALS_MAX {
-            signals.pop_front();
+    /// Lets a signal wait; says whether there was room for it at all.
+    fn signal(&self, signal: Signal) -> bool {
+        let bytes = signal.memory();
+        if bytes > SIGNAL_BYTES_MAX {
+            return false;
         }
-        signals.push_back(signal);
+        let mut signals = self.signals.lock();
+        while signals.list.len() >= SIGNALS_MAX || signals.bytes + bytes > SIGNAL_BYTES_MAX {
+            signals.pop();
+        }
+        signals.list.push_back(signal);
+        signals.bytes += bytes;
         drop(signals);
         self.notify.notify_one();
+        true
     }
 }
 
@@ -77,6 +101,10 @@ impl Listeners {
             let list = waiting.entry((app, key)).or_default();
             let is_there = |other: &Weak<Listener>| other.as_ptr() == Arc::as_ptr(listener);
             if !list.iter().any(is_there) {
+                // Those who went while they were being noted. Looked for when there is no room: at little cost each.
+                if list.len() == list.capacity() {
+                    list.retain(|other| other.strong_count() > 0);
+                }
                 list.push(Arc::downgrade(listener));
             }
         }
@@ -138,10 +166,24 @@ impl Listeners {
             listening.remove(&key);
         }
         drop(listening);
-        for listener in &found {
-            listener.signal(signal.clone());
+        let taken = found
+            .iter()
+            .filter(|listener| listener.signal(signal.clone()));
+        taken.count()
+    }
+
+    /// Forgets that a listener waits for channels that its user is no longer in.
+    pub(crate) fn leave<'a>(
+        &self,
+        listener: &Arc<Listener>,
+        app: AppId,
+        channels: impl Iterator<Item = &'a Conversation>,
+    ) {
+        let mut waiting = self.waiting.lock();
+        for channel in channels {
+            drop_from(&mut waiting, &(app, channel.main_str().into()), listener);
         }
-        found.len()
+        self.count.store(waiting.len(), Ordering::Release);
     }
 
     /// Forgets a listener that goes.
@@ -152,22 +194,22 @@ impl Listeners {
         user: &str,
         channels: &[Conversation],
     ) {
-        let is_other = |other: &Weak<Listener>| other.as_ptr() != Arc::as_ptr(listener);
-        let leave = |map: &mut HashMap<Key, Vec<Weak<Listener>>>, key: Key| {
-            if let Some(list) = map.get_mut(&key) {
-                list.retain(is_other);
-                if list.is_empty() {
-                    map.remove(&key);
-                }
-            }
-        };
-        leave(&mut self.listening.lock(), (app, user_key(user)));
+        drop_from(&mut self.listening.lock(), &(app, user_key(user)), listener);
         let mut waiting = self.waiting.lock();
-        leave(&mut waiting, (app, user_key(user)));
+        drop_from(&mut waiting, &(app, user_key(user)), listener);
         for channel in channels {
-            leave(&mut waiting, (app, channel.main_str().into()));
+            drop_from(&mut waiting, &(app, channel.main_str().into()), listener);
         }
         self.count.store(waiting.len(), Ordering::Release);
+    }
+}
+
+fn drop_from(map: &mut HashMap<Key, Vec<Weak<Listener>>>, key: &Key, listener: &Arc<Listener>) {
+    if let Some(list) = map.get_mut(key) {
+        list.retain(|other| other.as_ptr() != Arc::as_ptr(listener));
+        if list.is_empty() {
+            map.remove(key);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Messages as they come: an inbox that waits.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,6 +15,8 @@ use crate::delivery::inbox::{Inbox, Pending, Span};
 use crate::delivery::listeners::{Listener, Listeners};
 use crate::error::Result;
 use crate::message::NewMessage;
+use crate::meters;
+use crate::places::Place;
 
 /// Something that is worth telling only those who are listening: that somebody types, has come online, has read, or a
 /// message for those online only. It is never stored.
@@ -29,6 +32,17 @@ pub struct Signal {
     pub body: Bytes,
     /// The extension of a message for those online only.
     pub ext: Bytes,
+}
+
+impl Signal {
+    /// About how much memory it takes up, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<Self>()
+            + self.conversation.as_str().len()
+            + self.kind.len()
+            + self.body.len()
+            + self.ext.len()
+    }
 }
 
 /// What a [`InboxStream`] yields.
@@ -60,10 +74,12 @@ pub struct InboxStream {
     handed: Option<u64>,
     ahead: std::vec::IntoIter<Pending>,
     channels: Vec<Conversation>,
+    _place: Place,
 }
 
 impl InboxStream {
     pub(crate) async fn start(inbox: &Inbox<'_>) -> Result<Self> {
+        let place = meters::refused(inbox.app.store().inner.shards.streams.take())?;
         let begin = inbox.begin().await?;
         let subscription = Self {
             app: inbox.app.clone(),
@@ -78,6 +94,7 @@ impl InboxStream {
             handed: None,
             ahead: Vec::new().into_iter(),
             channels: Vec::new(),
+            _place: place,
         };
         let name = subscription.user.as_str();
         let (listener, app) = (&subscription.listener, subscription.app.id());
@@ -152,11 +169,16 @@ impl InboxStream {
 
     async fn wait_for(&self) -> Result<Vec<Conversation>> {
         let (user, listener) = (self.user.clone(), Arc::clone(&self.listener));
-        let app = self.app.id();
+        let (app, before) = (self.app.id(), self.channels.clone());
         self.app
             .read(move |reader| {
                 let channels = reader.channels_of(&user)?;
                 let listeners = reader.home.listeners.as_ref();
+                if before != channels {
+                    let now: HashSet<_> = channels.iter().collect();
+                    let left = before.iter().filter(|channel| !now.contains(channel));
+                    listeners.leave(&listener, app, left);
+                }
                 listeners.wait_for(&listener, app, user.as_str(), &channels);
                 Ok(channels)
             })
@@ -207,10 +229,17 @@ impl App {
     }
 
     /// Hands a signal to everybody of some users who is listening, and says how many devices that are. Nothing is stored,
-    /// and a slow listener may lose old ones.
+    /// and a slow listener may lose old ones: at most 256 of them and 256 KiB wait for it. A signal that is larger than that
+    /// reaches nobody.
     pub fn signal<'a>(&self, to: impl IntoIterator<Item = &'a UserId>, signal: &Signal) -> usize {
         let app: AppId = self.id();
-        let reached = |user: &UserId| listeners(self).signal(app, user.as_str(), signal);
+        let signal = Signal {
+            // In memory of its own: it may be a small part of a large buffer, and wait for long.
+            body: Bytes::copy_from_slice(&signal.body),
+            ext: Bytes::copy_from_slice(&signal.ext),
+            ..signal.clone()
+        };
+        let reached = |user: &UserId| listeners(self).signal(app, user.as_str(), &signal);
         to.into_iter().map(reached).sum()
     }
 }

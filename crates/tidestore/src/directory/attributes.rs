@@ -10,6 +10,7 @@ use tidestore_plan::{ResourceId, UserId};
 
 use crate::app::App;
 use crate::directory::edited;
+use crate::directory::names;
 use crate::error::Result;
 use crate::store::blocking;
 
@@ -149,7 +150,7 @@ impl UserAttributes<'_> {
         users: &[UserId],
         keys: Option<&[String]>,
     ) -> Result<Vec<(UserId, Pairs)>> {
-        let (users, keys) = (users.to_vec(), keys.map(<[String]>::to_vec));
+        let (users, keys) = (names(users)?, keys.map(<[String]>::to_vec));
         let limits = self.0.store().inner.options.limits.clone();
         self.0
             .look_at_attributes(move |attributes| {

@@ -4,6 +4,7 @@ use tidestore_directory::{Contact, Page};
 use tidestore_plan::UserId;
 
 use crate::app::App;
+use crate::directory::names;
 use crate::error::Result;
 
 /// The contacts of a user.
@@ -98,7 +99,7 @@ impl Blocks<'_> {
     /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if one of them does not exist,
     /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) over 50 in a call or 500 in the list; nothing was changed.
     pub async fn add(&self, others: &[UserId]) -> Result<()> {
-        let (user, others) = (self.user.clone(), others.to_vec());
+        let (user, others) = (self.user.clone(), names(others)?);
         self.app
             .edit_directory(move |editor| editor.block(&user, &others))
             .await

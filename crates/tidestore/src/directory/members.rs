@@ -5,6 +5,7 @@ use tidestore_plan::{ResourceId, UserId};
 
 use crate::app::App;
 use crate::directory::Channels;
+use crate::directory::names;
 use crate::error::{Error, Result};
 
 /// The members of one group or chatroom.
@@ -87,7 +88,7 @@ impl Members<'_> {
     ///
     /// See [`Members`]; each answer as [`add`](Self::add).
     pub async fn add_many(&self, users: &[UserId]) -> Result<Each<()>> {
-        let (kind, id, users) = (self.kind, self.id.clone(), users.to_vec());
+        let (kind, id, users) = (self.kind, self.id.clone(), names(users)?);
         self.app
             .edit_directory(move |editor| editor.add_members(kind, &id, &users))
             .await
@@ -112,7 +113,7 @@ impl Members<'_> {
     ///
     /// See [`Members`]; each answer as [`remove`](Self::remove).
     pub async fn remove_many(&self, users: &[UserId]) -> Result<Each<()>> {
-        let (kind, id, users) = (self.kind, self.id.clone(), users.to_vec());
+        let (kind, id, users) = (self.kind, self.id.clone(), names(users)?);
         self.app
             .edit_directory(move |editor| editor.remove_members(kind, &id, &users))
             .await
@@ -181,7 +182,7 @@ impl Members<'_> {
     ///
     /// See [`Members`]; each answer [`ErrorKind::Directory`](crate::ErrorKind::Directory) if he is not in it, or the owner.
     pub async fn mute(&self, users: &[UserId], how: MuteFor) -> Result<Each<Option<MuteEnd>>> {
-        let (kind, id, users) = (self.kind, self.id.clone(), users.to_vec());
+        let (kind, id, users) = (self.kind, self.id.clone(), names(users)?);
         self.app
             .edit_directory(move |editor| editor.mute_members(kind, &id, &users, how))
             .await
@@ -213,7 +214,7 @@ impl Members<'_> {
     ///
     /// As [`remove_many`](Self::remove_many).
     pub async fn block(&self, users: &[UserId]) -> Result<Each<()>> {
-        let (kind, id, users) = (self.kind, self.id.clone(), users.to_vec());
+        let (kind, id, users) = (self.kind, self.id.clone(), names(users)?);
         self.app
             .edit_directory(move |editor| editor.block_members(kind, &id, &users))
             .await
@@ -226,7 +227,7 @@ impl Members<'_> {
     ///
     /// See [`Members`]; each answer [`ErrorKind::Directory`](crate::ErrorKind::Directory) if he is not on it.
     pub async fn unblock(&self, users: &[UserId]) -> Result<Each<()>> {
-        let (kind, id, users) = (self.kind, self.id.clone(), users.to_vec());
+        let (kind, id, users) = (self.kind, self.id.clone(), names(users)?);
         self.app
             .edit_directory(move |editor| editor.unblock_members(kind, &id, &users))
             .await
@@ -253,7 +254,7 @@ impl Members<'_> {
     ///
     /// See [`Members`]; each answer [`ErrorKind::Directory`](crate::ErrorKind::Directory) if he is not in it, or not on it.
     pub async fn allow(&self, users: &[UserId], is_allowed: bool) -> Result<Each<()>> {
-        let (kind, id, users) = (self.kind, self.id.clone(), users.to_vec());
+        let (kind, id, users) = (self.kind, self.id.clone(), names(users)?);
         self.app
             .edit_directory(move |editor| editor.allow_members(kind, &id, &users, is_allowed))
             .await

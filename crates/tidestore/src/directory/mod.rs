@@ -22,9 +22,10 @@ use tidestore_attributes::AttributesEditor;
 use tidestore_directory::{ChannelKind, Directory, Editor, Effect, Scope};
 use tidestore_kv::{Engine, Overlay};
 use tidestore_messages::Conversation;
+use tidestore_plan::UserId;
 
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::shard::Shard;
 use crate::store::{blocking, unknown_app};
 
@@ -39,6 +40,19 @@ pub(crate) use sessions::AllSessions;
 pub use sessions::Connections;
 pub use threads::Threads;
 pub use users::{Account, Users};
+
+/// Users in one call, whatever the limits say: so that nothing larger has to wait at the committer to be refused there.
+const NAMES_MAX: usize = 10_000;
+
+/// A list of users that is to be taken along.
+pub(crate) fn names(users: &[UserId]) -> Result<Vec<UserId>> {
+    let actual = users.len();
+    if actual > NAMES_MAX {
+        let text = format!("{actual} users in one call; {NAMES_MAX} are possible at most");
+        return crate::meters::refused(Err(Error::new(ErrorKind::Argument, text)));
+    }
+    Ok(users.to_vec())
+}
 
 impl App {
     /// The shard that the app's directory and attributes live on.

@@ -4,6 +4,7 @@ use tidestore_directory::{Page, Subscription};
 use tidestore_plan::UserId;
 
 use crate::app::App;
+use crate::directory::names;
 use crate::error::Result;
 
 /// Subscriptions of a user to the presence of others.
@@ -32,7 +33,7 @@ impl Presence<'_> {
     /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if one of them does not exist or is the user himself,
     /// [`ErrorKind::Limit`](crate::ErrorKind::Limit). Nothing was changed.
     pub async fn subscribe(&self, to: &[UserId], seconds: u64) -> Result<()> {
-        let (user, to) = (self.user.clone(), to.to_vec());
+        let (user, to) = (self.user.clone(), names(to)?);
         self.app
             .edit_directory(move |editor| editor.subscribe(&user, &to, seconds))
             .await
@@ -44,7 +45,7 @@ impl Presence<'_> {
     ///
     /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if the user does not exist.
     pub async fn unsubscribe(&self, from: &[UserId]) -> Result<()> {
-        let (user, from) = (self.user.clone(), from.to_vec());
+        let (user, from) = (self.user.clone(), names(from)?);
         self.app
             .edit_directory(move |editor| editor.unsubscribe(&user, &from))
             .await

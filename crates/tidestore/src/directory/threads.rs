@@ -4,6 +4,7 @@ use tidestore_directory::{NewThread, Page, Thread};
 use tidestore_plan::{ResourceId, UserId};
 
 use crate::app::App;
+use crate::directory::names;
 use crate::error::{Error, Result};
 
 /// The threads of an app.
@@ -83,7 +84,7 @@ impl Threads<'_> {
     /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if there is no such thread,
     /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) over 10.
     pub async fn join(&self, id: &ResourceId, users: &[UserId]) -> Result<Vec<Result<()>>> {
-        let (id, those) = (id.clone(), users.to_vec());
+        let (id, those) = (id.clone(), names(users)?);
         let joined = self
             .0
             .edit_directory(move |editor| editor.join_thread(&id, &those))
@@ -101,7 +102,7 @@ impl Threads<'_> {
     ///
     /// As [`join`](Self::join).
     pub async fn leave(&self, id: &ResourceId, users: &[UserId]) -> Result<Vec<Result<()>>> {
-        let (id, users) = (id.clone(), users.to_vec());
+        let (id, users) = (id.clone(), names(users)?);
         let left = self
             .0
             .edit_directory(move |editor| editor.leave_thread(&id, &users))

@@ -32,10 +32,12 @@ impl Shard {
     pub(crate) fn flush_frozen(&self) -> Result<()> {
         let _turn = self.flushing.lock();
         while let Some(frozen) = self.view.oldest_frozen() {
+            let begun = self.monotonic();
             self.await_references()?;
             let flushed = self.view.write_frozen(&frozen, self.guard.now())?;
             let (added, receipts) = (flushed.added.clone(), flushed.receipts.clone());
             let days = flushed.days;
+            let bytes = added.iter().map(|meta| meta.file_len).sum();
             let change = ManifestChange {
                 added: flushed.added,
                 receipts_added: flushed.receipts,
@@ -53,6 +55,8 @@ impl Shard {
                 }
                 return Err(error);
             }
+            let took = self.monotonic().saturating_sub(begun);
+            self.meters.flushed(added.len(), bytes, took);
             self.checkpoint()?;
         }
         Ok(())
@@ -68,6 +72,7 @@ impl Shard {
         match self.engine.compact(TABLES_RATIO) {
             Ok(None) => {}
             Ok(Some(rebuilt)) => {
+                self.meters.table_copies.increment(1);
                 tracing::info!(
                     shard = self.number,
                     ?rebuilt,
@@ -130,6 +135,7 @@ impl Shard {
         merged: Merged,
         report: &mut MergeReport,
     ) -> Result<()> {
+        let before = report.clone();
         report.merges += 1;
         report.segments_in += merged.removed.len() as u64;
         report.bytes_in += merged.bytes_in;
@@ -150,6 +156,17 @@ impl Shard {
             }
             return Err(error);
         }
+        self.meters.merged(&before, report);
+        let (bytes_in, bytes_out) = (
+            report.bytes_in - before.bytes_in,
+            report.bytes_out - before.bytes_out,
+        );
+        tracing::debug!(
+            shard = self.number,
+            bytes_in,
+            bytes_out,
+            "segments were merged"
+        );
         Ok(self.view.unlink(&job.paths())?)
     }
 
@@ -207,9 +224,11 @@ impl Shard {
         } else {
             logged?;
         }
+        let before = report.clone();
         for expired in &expirable {
             report.add(&self.registry, expired);
         }
+        self.meters.expired(&before, report);
         Ok(())
     }
 

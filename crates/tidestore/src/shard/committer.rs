@@ -12,6 +12,7 @@ use tidestore_messages::{AppId, Conversation, SegmentDays};
 
 use crate::attachments::Mentions;
 use crate::error::{Error, ErrorKind, Result};
+use crate::message::Receipt;
 use crate::options::Durability;
 use crate::record::{self, Event, ManifestChange, Record};
 use crate::shard::pending::{Answers, Pending};
@@ -78,6 +79,7 @@ impl Committer {
     fn process(&mut self, commands: Vec<Command>) {
         let shard = Arc::clone(&self.shard);
         let mut pending = Pending::new(&*shard.engine);
+        shard.heads.bound();
         self.stage.restart(shard.guard.times());
         for command in commands {
             match command {
@@ -153,6 +155,9 @@ impl Committer {
                 .map(|old| stage.imported(shard, &app, old, last_live, rows))
                 .collect(),
         };
+        let known = |receipt: &&Result<Receipt>| receipt.as_ref().is_ok_and(|it| it.duplicate);
+        let duplicates = receipts.iter().filter(known).count() as u64;
+        self.shard.meters.duplicates.increment(duplicates);
         pending.outcomes.push((reply, receipts));
     }
 
@@ -234,10 +239,14 @@ impl Committer {
 
     /// Appends the staged bytes to the log and, if asked, flushes them.
     fn write(&mut self, synced: bool) -> Result<Position> {
+        let begun = self.monotonic();
         let position = match self.log.append(&self.stage.bytes) {
             Ok(position) => position,
             Err(error) => return Err(self.failed(error)),
         };
+        let took = self.monotonic().saturating_sub(begun);
+        self.shard.meters.written(self.stage.bytes.len(), took);
+        self.shard.note_space(false);
         // Not the maximum: an operator may have confirmed a clock that is behind what was seen before.
         self.last_seen = self.shard.guard.times().trusted;
         if synced {
@@ -254,6 +263,7 @@ impl Committer {
             return;
         }
         self.mentions.add(&self.stage.applied, position.0);
+        self.shard.meters.applied(&self.stage.applied);
         let rows = self.stage.applied.iter();
         self.shard
             .heads
@@ -274,7 +284,10 @@ impl Committer {
         if !is_due {
             return Ok(());
         }
+        let begun = self.monotonic();
         self.log.sync().map_err(|error| self.failed(error))?;
+        let took = self.monotonic().saturating_sub(begun);
+        self.shard.meters.flushed_log(took);
         self.shard.set_durable(self.last_live);
         self.hand_over_mentions();
         Ok(())
@@ -292,7 +305,9 @@ impl Committer {
     /// A full disk is over once there is space; any other failure of the log is final.
     fn failed(&self, error: tidestore_log::Error) -> Error {
         let error = Error::from(error);
-        if *error.kind() != ErrorKind::Full {
+        if *error.kind() == ErrorKind::Full {
+            self.shard.note_space(true);
+        } else {
             self.shard.poison(&error);
         }
         error

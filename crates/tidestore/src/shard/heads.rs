@@ -27,9 +27,11 @@ type Key = (AppId, Conversation);
 pub(crate) type Head = (Conversation, Position);
 
 /// The head table of a shard.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Heads {
     state: RwLock<State>,
+    /// Clean heads beyond this number are forgotten; about 150 bytes each.
+    max: usize,
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +43,8 @@ struct State {
     settling: Vec<Key>,
     /// The direct conversations among both, by user.
     touched: HashMap<(AppId, CompactString), HashSet<Conversation>>,
+    /// How many had to stay when the last ones were forgotten.
+    stayed: usize,
 }
 
 #[derive(Debug, Default)]
@@ -54,10 +58,30 @@ struct Entry {
     is_dirty: bool,
 }
 
-/// Clean heads beyond this number are forgotten at a checkpoint; about 150 MB.
-const KNOWN_MAX: usize = 1_000_000;
-
 impl Heads {
+    /// A table of at most so many heads that need not be kept.
+    pub(crate) fn new(max: usize) -> Self {
+        Self {
+            state: RwLock::default(),
+            max,
+        }
+    }
+
+    /// How many heads are in memory.
+    pub(crate) fn known(&self) -> usize {
+        self.state.read().known.len()
+    }
+
+    /// Forgets clean heads if there are too many. An import that stores nothing, because it was made before, looks at every
+    /// conversation without ever coming to a checkpoint. Committer only, before it stages anything: what it has loaded
+    /// must be known until it is applied.
+    pub(crate) fn bound(&self) {
+        let is_over = |state: &State| state.known.len() > self.max.max(2 * state.stayed);
+        if is_over(&self.state.read()) {
+            self.state.write().forget_clean();
+        }
+    }
+
     /// Where a conversation stands; zero before its first message. For readers: remembers nothing, so that nobody can
     /// fill the memory with names, and no old value can slip in behind a checkpoint.
     pub(crate) fn peek(
@@ -163,11 +187,10 @@ impl Heads {
         for key in &dirty {
             note_touched(&mut state.touched, key);
         }
-        if state.known.len() > KNOWN_MAX {
-            let settling: HashSet<&Key> = dirty.iter().collect();
-            state.known.retain(|key, _| settling.contains(key));
-        }
         state.settling = dirty;
+        if state.known.len() > self.max {
+            state.forget_clean();
+        }
     }
 
     /// Pages through an app's conversations in the order of their canonical texts.
@@ -288,6 +311,14 @@ impl Heads {
 }
 
 impl State {
+    /// Forgets what is as the tables have it.
+    fn forget_clean(&mut self) {
+        let settling: HashSet<&Key> = self.settling.iter().collect();
+        self.known
+            .retain(|key, entry| entry.is_dirty || settling.contains(key));
+        self.stayed = self.known.len();
+    }
+
     fn change(&mut self, key: Key, change: impl FnOnce(&mut Entry)) {
         if let Some(entry) = self.known.get_mut(&key) {
             change(entry);

@@ -28,8 +28,9 @@ use crate::delivery::listeners::Listeners;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::ClockGuard;
 use crate::message::{NewMessage, OldMessage, Receipt};
+use crate::meters::{self, ShardMeters};
 use crate::options::{Durability, Options};
-use crate::queue::Queue;
+use crate::queue::{Queue, Weigh};
 use crate::record::Event;
 
 pub(crate) use committer::Committer;
@@ -50,6 +51,10 @@ pub(crate) struct Shard {
     pub(crate) view: MessageView,
     pub(crate) heads: Heads,
     pub(crate) queue: Queue<Command>,
+    /// What is counted for the operator.
+    pub(crate) meters: ShardMeters,
+    /// Whether the last thing that was to be written found no space.
+    pub(crate) is_disk_full: AtomicBool,
     /// Why the shard takes no more changes.
     poison: Mutex<Option<Error>>,
     /// Held while memtables become segments, one thread at a time.
@@ -154,6 +159,38 @@ pub(crate) enum Messages {
     Imported(Vec<OldMessage>),
 }
 
+impl Messages {
+    /// The same in memory of their own.
+    fn detached(self) -> Self {
+        match self {
+            Self::Live(list) => Self::Live(list.into_iter().map(NewMessage::detached).collect()),
+            Self::Imported(list) => Self::Imported(
+                list.into_iter()
+                    .map(|old| OldMessage {
+                        message: old.message.detached(),
+                        ..old
+                    })
+                    .collect(),
+            ),
+        }
+    }
+}
+
+/// What a command that is no append takes up, about: at most some hundred names.
+const COMMAND_BYTES: usize = 4 << 10;
+
+impl Weigh for Command {
+    fn bytes(&self) -> usize {
+        let Self::Append(append) = self else {
+            return COMMAND_BYTES;
+        };
+        match &append.messages {
+            Messages::Live(list) => list.iter().map(NewMessage::memory).sum(),
+            Messages::Imported(list) => list.iter().map(|old| 40 + old.message.memory()).sum(),
+        }
+    }
+}
+
 /// Looks at the shard as it is and says what is to change.
 pub(crate) type Decision = Box<dyn FnOnce(&Shard) -> Result<Option<Event>> + Send>;
 
@@ -195,7 +232,7 @@ impl Shard {
         let (reply, answer) = oneshot::channel();
         let append = Append {
             app,
-            messages,
+            messages: messages.detached(),
             guard: None,
             durability,
             reply,
@@ -217,7 +254,7 @@ impl Shard {
         let (reply, answer) = oneshot::channel();
         let append = Append {
             app,
-            messages: Messages::Live(vec![message]),
+            messages: Messages::Live(vec![message.detached()]),
             guard: Some(Guard::new(decide)),
             durability: Durability::Synced,
             reply,
@@ -225,7 +262,8 @@ impl Shard {
         let pushed = self.queue.push(Command::Append(append)).await;
         pushed.map_err(|_| closed())?;
         let receipts = self.answered(answer).await?;
-        receipts.into_iter().next().unwrap_or_else(|| Err(closed()))
+        let receipt = receipts.into_iter().next().unwrap_or_else(|| Err(closed()));
+        meters::refused(receipt)
     }
 
     /// Waits for the receipts of submitted messages.
@@ -248,7 +286,7 @@ impl Shard {
             .push(Command::Change(change))
             .await
             .map_err(|_| closed())?;
-        answer.await.map_err(|_| self.gone())?
+        meters::refused(answer.await.map_err(|_| self.gone())?)
     }
 
     /// As [`change`](Self::change), from a thread of the store itself: passes waiting callers.
@@ -271,7 +309,7 @@ impl Shard {
             done: told(reply),
         });
         self.queue.push(decide).await.map_err(|_| closed())?;
-        answer.await.map_err(|_| self.gone())?
+        meters::refused(answer.await.map_err(|_| self.gone())?)
     }
 
     /// As [`decide`](Self::decide), from a thread of the store itself: passes waiting callers.
@@ -373,16 +411,41 @@ impl Shard {
 
     /// Says whether full memtables can be flushed, and lets the committer look again.
     pub(crate) fn set_flush_trouble(&self, trouble: Option<Error>) {
-        *self.flush_trouble.lock() = trouble;
+        let before = std::mem::replace(&mut *self.flush_trouble.lock(), trouble.clone());
+        match (before, trouble) {
+            (None, Some(error)) => {
+                tracing::warn!(shard = self.number, %error, "flushes fail and are repeated");
+            }
+            (Some(_), None) => tracing::info!(shard = self.number, "flushes succeed again"),
+            _ => {}
+        }
         self.queue.nudge();
     }
 
     /// Stops taking changes for good. The first reason stays.
     pub(crate) fn poison(&self, cause: &Error) {
         let text = format!("shard {} takes no more changes: {cause}", self.number);
-        tracing::error!(shard = self.number, %cause, "shard is poisoned");
         let error = Error::new(ErrorKind::Poisoned, text).with_source(cause.clone());
-        self.poison.lock().get_or_insert(error);
+        let mut poison = self.poison.lock();
+        if poison.is_none() {
+            tracing::error!(shard = self.number, %cause, "shard is poisoned");
+            *poison = Some(error);
+        }
+        drop(poison);
+        // Whoever waits until references are noted would wait for ever.
+        self.desk().nudge();
+    }
+
+    /// Notes whether there was space for what was to be written, and says when that changes.
+    pub(crate) fn note_space(&self, is_full: bool) {
+        if is_full != self.is_disk_full.load(Ordering::Relaxed) {
+            self.is_disk_full.store(is_full, Ordering::Relaxed);
+            if is_full {
+                tracing::warn!(shard = self.number, "no disk space is left");
+            } else {
+                tracing::info!(shard = self.number, "there is disk space again");
+            }
+        }
     }
 
     /// The reason why the shard takes no more changes.

@@ -30,6 +30,7 @@ use crate::delivery::tables::CHANGES;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::StoreFile;
 use crate::guard::ClockGuard;
+use crate::meters::ShardMeters;
 use crate::options::Options;
 use crate::queue::Queue;
 use crate::record::{Event, Record, decode_batch};
@@ -176,11 +177,23 @@ pub(crate) fn recover(parts: &Parts, opened: Opened) -> Result<(Arc<Shard>, Comm
     let engine = Arc::clone(&opened.engine);
     delivery::upgrade::complete_activity(&*engine)?;
     let shard = Arc::new(shard(parts, opened.number, engine)?);
-    let mut replay = Replay::start(&shard)?;
+    let (mut replay, begun) = (Replay::start(&shard)?, shard.monotonic());
+    let (mut batches, mut messages) = (0_u64, 0_u64);
     let from = Position(replay.applied.min(replay.flushed) + 1);
     opened.replay(from, &mut |batch, records| {
+        batches += 1;
+        let is_message = |record: &&Record| matches!(record, Record::Message { .. });
+        messages += records.iter().filter(is_message).count() as u64;
         replay.batch(&shard, batch, records)
     })?;
+    let took_ms = crate::guard::millis(shard.monotonic().saturating_sub(begun));
+    tracing::info!(
+        shard = shard.number,
+        batches,
+        messages,
+        took_ms,
+        "the log was replayed"
+    );
     let (last_live, last_seen) = replay.finish(&shard);
     *shard.redacted.write() = delivery::redaction::load(&*shard.engine)?;
     let has_changes = !page_of(&*shard.engine, CHANGES, b"", None, false, 1)?.is_empty();
@@ -247,8 +260,10 @@ fn shard(parts: &Parts, number: u16, engine: Arc<dyn Engine>) -> Result<Shard> {
         guard: Arc::clone(&parts.guard),
         registry: Arc::clone(&parts.registry),
         view: MessageView::open(view, manifest),
-        heads: Heads::default(),
-        queue: Queue::new(parts.options.queue_depth),
+        heads: Heads::new(parts.options.heads),
+        queue: Queue::new(parts.options.queue_depth, parts.options.queue_bytes),
+        meters: ShardMeters::new(number),
+        is_disk_full: AtomicBool::default(),
         options: Arc::clone(&parts.options),
         engine,
         poison: Mutex::default(),
