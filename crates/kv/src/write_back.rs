@@ -9,10 +9,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
 use tidestore_disk::Disk;
+use tidestore_disk::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tidestore_disk::sync::{Mutex, RwLock};
 
 use crate::batch::Op;
 use crate::place;

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use tidestore_disk::sync::RwLock;
 use tidestore_disk::{Clock, Disk, FileCache, Millis};
 
 use crate::days::SegmentDays;

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tidestore_blobs::{Buffers, Site, Volumes};
+use tidestore_disk::sync::Mutex;
 use tidestore_disk::{Env, FileCache, Lock, Millis};
 use tidestore_messages::{AppId, BlockCache};
 use tidestore_plan::{AppKey, Terms};
@@ -22,6 +22,7 @@ use crate::options::Options;
 use crate::record::Event;
 use crate::shard::{Command, Parts, Shard, open_shard, recover};
 use crate::shards::Shards;
+pub(crate) use crate::threads::{blocking, spawn};
 use crate::{sweep, tables};
 
 /// A handle to an open store. Cheap to clone; all clones are one store.
@@ -444,28 +445,4 @@ pub(crate) fn unknown_app(key: &AppKey) -> Error {
         ErrorKind::UnknownApp,
         format!("there is no app {key}; create it first"),
     )
-}
-
-/// Runs work that touches the disk where it may block.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => {
-            Err(Error::new(ErrorKind::Closed, "the work was cut short").with_source(error))
-        }
-    }
-}
-
-pub(crate) fn spawn(
-    name: String,
-    work: impl FnOnce() + Send + 'static,
-) -> Result<std::thread::JoinHandle<()>> {
-    std::thread::Builder::new()
-        .name(name)
-        .spawn(work)
-        .map_err(|error| {
-            Error::new(ErrorKind::Io, "a thread of the store cannot be started").with_source(error)
-        })
 }

@@ -22,7 +22,6 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use rustix::io::Errno;
 
 pub use self::crash::Survival;
@@ -32,6 +31,7 @@ use self::handle::{SimFile, SimLock};
 use self::inode::{InodeId, SECTOR_BYTES};
 use self::tree::{ROOT, Slot, Tree};
 use crate::path::{check_rename, components, parent_and_name};
+use crate::sync::Mutex;
 use crate::{Disk, Entry, EntryKind, Error, ErrorKind, File, Lock, Metadata, OpenMode, Result};
 
 /// A simulated disk. Clones are the same disk.

@@ -47,7 +47,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use tidestore_disk::sync::Mutex;
 use tidestore_disk::{FileCache, FileExt, Seal};
 
 use crate::error::{Error, Result};

@@ -12,10 +12,10 @@ mod stage;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 
-use parking_lot::{Mutex, RwLock};
+use tidestore_disk::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tidestore_disk::sync::thread::JoinHandle;
+use tidestore_disk::sync::{Mutex, RwLock};
 use tidestore_disk::{Clock, Millis};
 use tidestore_kv::{Engine, Overlay};
 use tidestore_messages::{AppId, MessageView, Redacted, StoreId};
@@ -31,6 +31,7 @@ use crate::message::{NewMessage, OldMessage, Receipt};
 use crate::options::{Durability, Options};
 use crate::queue::Queue;
 use crate::record::Event;
+use crate::threads::wait_for;
 
 pub(crate) use committer::Committer;
 pub(crate) use heads::Heads;
@@ -260,7 +261,7 @@ impl Shard {
         self.queue
             .push_own(Command::Change(change))
             .map_err(|_| closed())?;
-        answer.blocking_recv().map_err(|_| self.gone())?
+        wait_for(answer).map_err(|_| self.gone())?
     }
 
     /// Makes a change and waits until it is durable and applied.
@@ -297,7 +298,7 @@ impl Shard {
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         self.queue.push_own(command(reply)).map_err(|_| closed())?;
-        answer.blocking_recv().map_err(|_| self.gone())?
+        wait_for(answer).map_err(|_| self.gone())?
     }
 
     /// Writes down the floors that apps whose home this is have at a time. Decided on the committer, from the terms
