@@ -91,6 +91,7 @@ impl Store {
 
     fn open_blocking(env: Env, options: Options) -> Result<Self> {
         options.check()?;
+        let (env, files) = with_room(env, &options);
         // Before the lock, which is a file: a directory of something else is left exactly as it was.
         format::refuse_strangers(&env.disk)?;
         let lock = env.disk.lock(Path::new("LOCK"))?;
@@ -112,7 +113,7 @@ impl Store {
             store: Arc::clone(&file),
             guard: Arc::clone(&guard),
             registry: Arc::clone(&registry),
-            files: Arc::new(FileCache::new(Arc::clone(&env.disk), options.open_files)),
+            files,
             blocks: Arc::new(BlockCache::new(options.cache_bytes)),
             bell: Arc::new(Bell::default()),
             listeners: Arc::default(),
@@ -426,6 +427,13 @@ impl Inner {
         self.desks.iter().for_each(|desk| desk.stop());
         self.shards.list.iter().for_each(|shard| shard.stop());
     }
+}
+
+/// The open files, and a disk that closes them before anything fails for want of a descriptor.
+fn with_room(env: Env, options: &Options) -> (Env, Arc<FileCache>) {
+    let files = Arc::new(FileCache::new(env.disk, options.open_files));
+    let disk = files.roomy_disk();
+    (Env { disk, ..env }, files)
 }
 
 /// The clerks of all shards, with their volumes cut to what the tables know.

@@ -136,7 +136,9 @@ impl File for SimFile {
 
 impl Drop for SimFile {
     fn drop(&mut self) {
-        self.state.lock().tree.close(self.inode);
+        let mut state = self.state.lock();
+        state.open_files -= 1;
+        state.tree.close(self.inode);
     }
 }
 
