@@ -174,5 +174,7 @@ impl Files {
 }
 
 mod roomy;
+#[cfg(all(test, shuttle))]
+mod schedules;
 #[cfg(test)]
 mod tests;

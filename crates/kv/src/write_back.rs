@@ -242,6 +242,9 @@ impl Engine for WriteBack {
     }
 }
 
+#[cfg(all(test, shuttle))]
+mod schedules;
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;

@@ -140,6 +140,9 @@ impl<T> Queue<T> {
     }
 }
 
+#[cfg(all(test, shuttle))]
+mod schedules;
+
 #[cfg(test)]
 mod tests {
     use super::*;
