@@ -459,3 +459,6 @@ fn told(reply: oneshot::Sender<Result<()>>) -> Done {
 fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the store is closed")
 }
+
+#[cfg(test)]
+mod tests;
