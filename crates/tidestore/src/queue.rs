@@ -132,6 +132,11 @@ impl<T> Queue<T> {
         self.permits.close();
     }
 
+    /// Whether nobody is let in any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
     /// Lets nobody in any more; what waits is still processed.
     pub(crate) fn close(&self) {
         self.state.lock().closed = true;

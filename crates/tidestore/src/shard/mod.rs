@@ -391,7 +391,12 @@ impl Shard {
         self.poison.lock().clone()
     }
 
+    /// Why an answer will not come.
     fn gone(&self) -> Error {
+        if self.poisoned().is_none() && !self.queue.is_closed() {
+            // An open queue lets go of an answer only while its committer panics, which `Lifeline` says a moment later.
+            self.poison(&panicked());
+        }
         self.poisoned().unwrap_or_else(closed)
     }
 
@@ -426,10 +431,7 @@ pub(crate) struct Lifeline(Arc<Shard>);
 impl Drop for Lifeline {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.poison(&Error::new(
-                ErrorKind::Io,
-                "its committer panicked; this is a bug",
-            ));
+            self.0.poison(&panicked());
         }
         self.0.queue.abandon();
     }
@@ -454,6 +456,10 @@ impl Drop for DeskLifeline {
 /// Tells whoever waits at the other end; one that went away is not interested.
 fn told(reply: oneshot::Sender<Result<()>>) -> Done {
     Box::new(move |done| drop(reply.send(done)))
+}
+
+fn panicked() -> Error {
+    Error::new(ErrorKind::Io, "its committer panicked; this is a bug")
 }
 
 fn closed() -> Error {
