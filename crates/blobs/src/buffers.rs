@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use tidestore_disk::sync::Mutex;
 
 /// Smaller buffers come from the allocator, which keeps them.
 const POOLED_MIN: usize = 96 << 10;

@@ -552,8 +552,9 @@ impl Volumes {
     }
 
     fn unlink(&self, path: &Path) -> Result<()> {
+        let removed = self.site.disk.remove_file(path);
         self.files.forget(path);
-        match self.site.disk.remove_file(path) {
+        match removed {
             Err(error) if error.kind() != DiskErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }

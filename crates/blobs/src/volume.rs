@@ -73,10 +73,10 @@ impl Active {
 
     /// Removes the file of a volume that no table knows.
     fn remove(&mut self, site: &Site, files: &FileCache) {
-        files.forget(&self.path);
         self.file = None;
         // What cannot be removed now is swept at the next opening.
         let _ = site.disk.remove_file(&self.path);
+        files.forget(&self.path);
     }
 }
 

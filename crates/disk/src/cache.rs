@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
+use self::roomy::RoomyDisk;
+use crate::sync::Mutex;
 use crate::{Disk, File, OpenMode, Result};
 
 /// A cache of files open for reading; the least recently used one leaves first.
@@ -16,6 +16,8 @@ pub struct FileCache {
     disk: Arc<dyn Disk>,
     capacity: usize,
     files: Mutex<Files>,
+    /// Held while cached files are closed to make room. Whoever needs room as well waits until they are closed.
+    making_room: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +36,7 @@ impl FileCache {
             disk,
             capacity,
             files: Mutex::default(),
+            making_room: Mutex::default(),
         }
     }
 
@@ -45,7 +48,7 @@ impl FileCache {
     /// Opens a file for reading, or returns the one that is open.
     ///
     /// When the process or the machine has no descriptors left, all cached files are dropped and
-    /// the file is tried once more.
+    /// the file is tried again, until there was nothing left to drop.
     ///
     /// # Errors
     ///
@@ -58,13 +61,7 @@ impl FileCache {
             }
             files.forgotten
         };
-        let file = match self.disk.open(path, OpenMode::Read) {
-            Err(error) if error.is_out_of_handles() => {
-                self.clear();
-                self.disk.open(path, OpenMode::Read)?
-            }
-            result => result?,
-        };
+        let file = self.with_room(|disk| disk.open(path, OpenMode::Read))?;
         let evicted = self
             .files
             .lock()
@@ -74,16 +71,40 @@ impl FileCache {
         Ok(file)
     }
 
-    /// Drops a file that is about to be removed or replaced.
+    /// Does something that needs a descriptor, and makes room for it if there is none.
+    fn with_room<T>(&self, work: impl Fn(&dyn Disk) -> Result<T>) -> Result<T> {
+        let mut had_none = false;
+        loop {
+            match work(&*self.disk) {
+                // Others fill what was made room for, so once is not always enough. With nothing left to drop, one more
+                // attempt: what somebody else has dropped is closed by now.
+                Err(error) if error.is_out_of_handles() && !had_none => {
+                    had_none = self.clear() == 0;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// The disk, but whatever else needs a descriptor of it and finds none has the files of this cache closed first:
+    /// what is only kept open must not end what has to be done.
+    pub fn roomy_disk(self: &Arc<Self>) -> Arc<dyn Disk> {
+        Arc::new(RoomyDisk(Arc::clone(self)))
+    }
+
+    /// Drops a file that was removed or replaced. Behind the removal, not before it: otherwise it may be opened again in
+    /// between, and its bytes stay on the disk for as long as there is room for it here.
     pub fn forget(&self, path: &Path) {
         let removed = self.files.lock().forget(path);
         drop(removed);
     }
 
-    /// Drops all files.
-    pub fn clear(&self) {
+    /// Drops all files and says how many; they are closed when this returns, but for those that somebody still reads.
+    pub fn clear(&self) -> usize {
+        let _turn = self.making_room.lock();
+        // Closing a file may wait for the disk, so the files go after the lock is released.
         let removed = self.files.lock().clear();
-        drop(removed);
+        removed.len()
     }
 
     /// How many files are held open.
@@ -144,11 +165,16 @@ impl Files {
         Some(file)
     }
 
+    /// Oldest first.
     fn clear(&mut self) -> Vec<Arc<dyn File>> {
-        self.by_use.clear();
-        self.by_path.drain().map(|(_, (file, _))| file).collect()
+        let paths = std::mem::take(&mut self.by_use).into_values();
+        let removed = paths.filter_map(|path| self.by_path.remove(&path));
+        removed.map(|(file, _)| file).collect()
     }
 }
 
+mod roomy;
+#[cfg(all(test, shuttle))]
+mod schedules;
 #[cfg(test)]
 mod tests;

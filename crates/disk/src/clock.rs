@@ -4,8 +4,9 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
+
+use crate::sync::Mutex;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type Millis = u64;

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use parking_lot::Mutex;
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::rng::SplitMix;
+use crate::sync::Mutex;
 use crate::{Entropy, Error, Result};
 
 /// The operating system's generator (`getrandom`).

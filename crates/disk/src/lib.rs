@@ -46,6 +46,7 @@ mod real;
 mod replace;
 mod rng;
 mod sim;
+pub mod sync;
 mod traits;
 
 pub use cache::FileCache;

@@ -43,7 +43,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
+use tidestore_disk::sync::{Mutex, RwLock};
 use tidestore_disk::{self as disk, Disk, TEMPORARY_SUFFIX, atomic_replace};
 
 use crate::{Batch, Engine, EngineKind, KeyValue, Range, Result, Table};

@@ -9,10 +9,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
 use tidestore_disk::Disk;
+use tidestore_disk::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tidestore_disk::sync::{Mutex, RwLock};
 
 use crate::batch::Op;
 use crate::place;
@@ -241,6 +241,9 @@ impl Engine for WriteBack {
         &self.quarantined
     }
 }
+
+#[cfg(all(test, shuttle))]
+mod schedules;
 
 #[cfg(test)]
 mod tests {

@@ -21,7 +21,7 @@ pub struct Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// No disk space is left; nothing was appended, and appending works again once there is space.
+    /// No disk space is left, or no file descriptor; nothing was appended, and appending works again once there is one.
     Full,
     /// A write or sync failed, now or before: nothing more can be acknowledged. Reopen the log.
     Poisoned,
@@ -78,6 +78,8 @@ impl From<tidestore_disk::Error> for Error {
         use tidestore_disk::ErrorKind as Disk;
         let kind = match error.kind() {
             Disk::Full => ErrorKind::Full,
+            // Only opening needs a descriptor: nothing was done, and it works again once there is one.
+            _ if error.is_out_of_handles() => ErrorKind::Full,
             Disk::Corruption => ErrorKind::Corruption,
             _ => ErrorKind::Io,
         };

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
+use tidestore_disk::sync::atomic::{AtomicU64, Ordering};
+use tidestore_disk::sync::{Mutex, RwLock};
 use tidestore_disk::{Disk, Millis};
 
 use crate::days::SegmentDays;

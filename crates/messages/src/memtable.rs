@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use parking_lot::RwLock;
+use tidestore_disk::sync::RwLock;
 
 use crate::days::{DayCount, day_of};
 use crate::page::{Axis, Direction, Span};

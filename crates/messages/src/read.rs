@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tidestore_disk::Millis;
 
 use crate::days::{DayCount, DayShare, Days, day_of};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::page::{Axis, Direction, Page, Span};
 use crate::segment::{Block, Bounds, Io, Lookup, Segment, ready};
 use crate::types::{AppId, Conversation, Message, MessageId};
@@ -225,12 +225,26 @@ impl MessageView {
     fn on_version<T>(&self, read: impl Fn(&Version) -> Result<T>) -> Result<T> {
         loop {
             let version = self.version();
-            match read(&version) {
-                Err(error) if self.has_moved_on(&version, &error) => {}
-                other => return other,
+            let mut found = read(&version);
+            if found.as_ref().is_err_and(is_missing)
+                && self.is_current(&version)
+                // On a full disk, and in a shard that takes no records any more, what is expired leaves the disk before
+                // a record says so. Whoever began to read before the floor rose finds it expired.
+                && let Some(rest) = self.without_expirable(&version)
+            {
+                found = read(&rest);
+            }
+            match found {
+                Err(error) if is_missing(&error) && !self.is_current(&version) => {}
+                found => return found,
             }
         }
     }
+}
+
+/// Whether an error may only mean that a file left while it was being read.
+fn is_missing(error: &Error) -> bool {
+    error.kind() == ErrorKind::NotFound
 }
 
 /// Adds what a segment holds of an app at or above an id, by day.

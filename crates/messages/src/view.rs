@@ -7,11 +7,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use tidestore_disk::sync::RwLock;
 use tidestore_disk::{Clock, Disk, FileCache, Millis};
 
 use crate::days::SegmentDays;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::flush::{Generations, SegmentPlace, write_memtable};
 use crate::layout::{Apps, receipt_run_path, receipts_dir, segment_path};
 use crate::memtable::{Applied, Memtable};
@@ -308,11 +308,14 @@ impl MessageView {
 
     /// Segments whose whole bucket lies below the physical floor of every app in them, or whose apps are deleted.
     pub fn expirable(&self) -> Vec<Expirable> {
+        self.expirable_of(&self.version())
+    }
+
+    fn expirable_of(&self, version: &Version) -> Vec<Expirable> {
         let apps = &*self.parts.apps;
         let is_over = |meta: &SegmentMeta, app: AppId| {
             apps.dir(app).is_none() || apps.physical_floor(app) >= meta.bucket.end
         };
-        let version = self.version();
         let sorted = version.segments.sorted();
         let over = sorted.iter().filter(|installed| {
             let meta = &installed.meta;
@@ -345,8 +348,9 @@ impl MessageView {
     /// What the disk reports; what is left is swept at the next opening.
     pub fn unlink(&self, removed: &[PathBuf]) -> Result<()> {
         for path in removed {
+            let removed = self.parts.disk.remove_file(path);
             self.parts.files.forget(path);
-            match self.parts.disk.remove_file(path) {
+            match removed {
                 Err(error) if error.kind() != tidestore_disk::ErrorKind::NotFound => {
                     return Err(error.into());
                 }
@@ -461,9 +465,33 @@ impl MessageView {
         Arc::clone(&self.current.read())
     }
 
-    /// Whether an error may only mean that a file left while it was being read: then the caller looks again.
-    pub(crate) fn has_moved_on(&self, seen: &Arc<Version>, error: &Error) -> bool {
-        matches!(error.kind(), ErrorKind::NotFound) && !Arc::ptr_eq(seen, &self.version())
+    /// Whether this is still the moment that readers see.
+    pub(crate) fn is_current(&self, seen: &Arc<Version>) -> bool {
+        Arc::ptr_eq(seen, &self.version())
+    }
+
+    /// A moment without the segments that may have left the disk although no record says so; `None` if there are none.
+    pub(crate) fn without_expirable(&self, version: &Version) -> Option<Version> {
+        let expirable = self.expirable_of(version);
+        let gone: Vec<_> = expirable.iter().map(|e| e.meta.generation).collect();
+        (!gone.is_empty()).then(|| Version {
+            segments: Arc::new(version.segments.changed(&gone, Vec::new())),
+            ..version.clone()
+        })
+    }
+
+    /// Whether the view still names a segment.
+    pub(crate) fn names(&self, generation: u64) -> bool {
+        self.version().segments.get(generation).is_some()
+    }
+
+    /// Whether the view still names a receipt run.
+    pub(crate) fn names_receipts(&self, generation: u64) -> bool {
+        let version = self.version();
+        version
+            .receipts
+            .iter()
+            .any(|run| run.meta.generation == generation)
     }
 
     fn replace(&self, change: impl FnOnce(&mut Version)) {

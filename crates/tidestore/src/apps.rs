@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
 use tidestore_blobs::Span;
+use tidestore_disk::sync::RwLock;
 use tidestore_disk::{Millis, encode_name};
 use tidestore_messages::{AppId, Apps, Bucket};
 use tidestore_plan::{AppKey, Caps, Limit, Plan, Retention, Terms};

@@ -3,10 +3,10 @@
 //! They are two so that a long merge never makes writers wait for a flush.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use tidestore_disk::sync::thread::JoinHandle;
+use tidestore_disk::sync::{Condvar, Mutex};
 
 use crate::error::Result;
 use crate::expiry::MergeReport;

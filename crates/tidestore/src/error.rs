@@ -97,7 +97,8 @@ pub enum ErrorKind {
     NotAStore,
     /// Bytes on disk are not what was written; the rest of the store is still served.
     Corruption,
-    /// No disk space is left; reads and expiry still work, and so does writing once space is back.
+    /// No disk space is left, or no file descriptor where the log needs one; reads and expiry still work, and so does
+    /// writing once there is room again.
     Full,
     /// An earlier write or sync failed; what was acknowledged is safe. Reopen the store.
     Poisoned,

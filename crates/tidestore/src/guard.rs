@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use tidestore_disk::sync::Mutex;
 use tidestore_disk::{Clock, Millis};
 
 /// Why expiry is paused.

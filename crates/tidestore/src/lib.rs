@@ -106,6 +106,7 @@ mod shards;
 mod store;
 mod sweep;
 mod tables;
+mod threads;
 mod verify;
 
 pub use app::{App, Head, Preview, Usage};

@@ -6,10 +6,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tidestore_disk::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Condvar, Mutex};
+use tidestore_disk::sync::{Condvar, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Something that takes up memory while it waits.
@@ -256,6 +256,11 @@ impl<T> Queue<T> {
         self.room.close();
     }
 
+    /// Whether nobody is let in any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
     /// Lets nobody in any more; what waits is still processed.
     pub(crate) fn close(&self) {
         self.state.lock().closed = true;
@@ -263,6 +268,9 @@ impl<T> Queue<T> {
         self.filled.notify_all();
     }
 }
+
+#[cfg(all(test, shuttle))]
+mod schedules;
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 
 use std::hash::Hasher;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use tidestore_disk::sync::atomic::AtomicU64;
 
 use siphasher::sip::SipHasher13;
 use tidestore_blobs::ContentHash;

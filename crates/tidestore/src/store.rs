@@ -2,10 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use tidestore_disk::sync::atomic::AtomicU64;
 
-use parking_lot::Mutex;
 use tidestore_blobs::{Buffers, Site, Volumes};
+use tidestore_disk::sync::Mutex;
 use tidestore_disk::{Env, FileCache, Lock, Millis};
 use tidestore_messages::{AppId, BlockCache, CacheBytes};
 use tidestore_plan::{AppKey, Terms};
@@ -25,6 +25,7 @@ use crate::places::Places;
 use crate::record::Event;
 use crate::shard::{Command, Committer, Parts, Shard, open_shard, recover};
 use crate::shards::Shards;
+pub(crate) use crate::threads::{blocking, spawn};
 use crate::{sweep, tables};
 
 /// A handle to an open store. Cheap to clone; all clones are one store.
@@ -95,6 +96,7 @@ impl Store {
         options.check()?;
         meters::describe();
         let begun = env.clock.monotonic();
+        let (env, files) = with_room(env, &options);
         // Before the lock, which is a file: a directory of something else is left exactly as it was.
         format::refuse_strangers(&env.disk)?;
         let lock = env.disk.lock(Path::new("LOCK"))?;
@@ -116,7 +118,7 @@ impl Store {
             store: Arc::clone(&file),
             guard: Arc::clone(&guard),
             registry: Arc::clone(&registry),
-            files: Arc::new(FileCache::new(Arc::clone(&env.disk), options.open_files)),
+            files,
             blocks: Arc::new(caches(&options)),
             bell: Arc::new(Bell::default()),
             listeners: Arc::default(),
@@ -497,6 +499,13 @@ fn shorten(notices: &mut Vec<String>) {
     }
 }
 
+/// The open files, and a disk that closes them before anything fails for want of a descriptor.
+fn with_room(env: Env, options: &Options) -> (Env, Arc<FileCache>) {
+    let files = Arc::new(FileCache::new(env.disk, options.open_files));
+    let disk = files.roomy_disk();
+    (Env { disk, ..env }, files)
+}
+
 /// The clerks of all shards, with their volumes cut to what the tables know.
 fn clerks(env: &Env, parts: &Parts, shards: &[Arc<Shard>]) -> Result<Vec<(Arc<Shard>, Clerk)>> {
     let clerk = |shard: &Arc<Shard>| {
@@ -514,28 +523,4 @@ pub(crate) fn unknown_app(key: &AppKey) -> Error {
         ErrorKind::UnknownApp,
         format!("there is no app {key}; create it first"),
     )
-}
-
-/// Runs work that touches the disk where it may block.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => {
-            Err(Error::new(ErrorKind::Closed, "the work was cut short").with_source(error))
-        }
-    }
-}
-
-pub(crate) fn spawn(
-    name: String,
-    work: impl FnOnce() + Send + 'static,
-) -> Result<std::thread::JoinHandle<()>> {
-    std::thread::Builder::new()
-        .name(name)
-        .spawn(work)
-        .map_err(|error| {
-            Error::new(ErrorKind::Io, "a thread of the store cannot be started").with_source(error)
-        })
 }

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use super::State;
 use super::fault::{OpKind, Verdict, crash_error};
 use super::inode::InodeId;
 use crate::rng::SplitMix;
+use crate::sync::Mutex;
 use crate::{Error, File, Lock, Result};
 
 /// An open file of a [`SimDisk`](crate::SimDisk). It keeps an unlinked file readable.
@@ -136,7 +136,9 @@ impl File for SimFile {
 
 impl Drop for SimFile {
     fn drop(&mut self) {
-        self.state.lock().tree.close(self.inode);
+        let mut state = self.state.lock();
+        state.open_files -= 1;
+        state.tree.close(self.inode);
     }
 }
 

@@ -22,7 +22,6 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use rustix::io::Errno;
 
 pub use self::crash::Survival;
@@ -32,6 +31,7 @@ use self::handle::{SimFile, SimLock};
 use self::inode::{InodeId, SECTOR_BYTES};
 use self::tree::{ROOT, Slot, Tree};
 use crate::path::{check_rename, components, parent_and_name};
+use crate::sync::Mutex;
 use crate::{Disk, Entry, EntryKind, Error, ErrorKind, File, Lock, Metadata, OpenMode, Result};
 
 /// A simulated disk. Clones are the same disk.
@@ -65,6 +65,9 @@ struct State {
     short_io: Option<usize>,
     punches: bool,
     written: u64,
+    /// Files that are open, and how many may be.
+    open_files: usize,
+    open_files_max: usize,
 }
 
 impl Default for SimDisk {
@@ -87,6 +90,8 @@ impl SimDisk {
             short_io,
             punches,
             written: 0,
+            open_files: 0,
+            open_files_max: usize::MAX,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -104,6 +109,16 @@ impl SimDisk {
         let state = self.state.lock();
         let tree = crash::crash(&state.tree, seed, survival);
         Self::of(tree, state.short_io, state.punches)
+    }
+
+    /// From now on opening fails as for a process without descriptors while so many files are open.
+    pub fn limit_open_files(&self, most: usize) {
+        self.state.lock().open_files_max = most;
+    }
+
+    /// How many files are open, once for each time they were opened.
+    pub fn open_files(&self) -> usize {
+        self.state.lock().open_files
     }
 
     /// Cuts the power at the `k`-th operation from now (1 is the next): it and all later ones fail.
@@ -303,7 +318,11 @@ impl Disk for SimDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>> {
         let mut state = self.state.lock();
         state.enter(OpKind::Open, "open", path)?;
+        if state.open_files >= state.open_files_max {
+            return Err(Fault::NoHandles.error("open", path));
+        }
         let inode = state.open("open", path, mode)?;
+        state.open_files += 1;
         let writable = mode != OpenMode::Read;
         let state = Arc::clone(&self.state);
         Ok(Arc::new(SimFile {

@@ -20,6 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::guard::millis;
 use crate::record::Event;
 use crate::shard::Shard;
+use crate::threads::wait_for;
 
 /// Requests taken at a time. Each may hold a content of the shared size, so this also bounds memory.
 const DRAIN_MAX: usize = 64;
@@ -247,7 +248,7 @@ impl Clerk {
         let Some(way) = self.under_way.take() else {
             return Ok(());
         };
-        let done = way.done.blocking_recv();
+        let done = wait_for(way.done);
         match done.unwrap_or_else(|_| Err(closed())) {
             Ok(()) => {
                 // Puts and references give nothing back, so there is nothing to be punched.

@@ -2,18 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::JoinHandle;
+use tidestore_disk::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
 use tidestore_blobs::{Attachment, Collected, Prepared, Reference, id};
 use tidestore_disk::Millis;
+use tidestore_disk::sync::Mutex;
+use tidestore_disk::sync::thread::JoinHandle;
 use tidestore_messages::{AppId, MessageId};
 use tidestore_plan::AttachmentId;
 use tokio::sync::{Notify, oneshot};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::queue::{Queue, Weigh};
+use crate::threads::wait_for;
 
 /// A message that refers to an attachment.
 #[derive(Clone, Copy, Debug)]
@@ -164,7 +165,7 @@ impl Desk {
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         self.queue.push_own(request(reply)).map_err(|_| closed())?;
-        answer.blocking_recv().map_err(|_| closed())?
+        wait_for(answer).map_err(|_| closed())?
     }
 
     /// Hands over references, without waiting. A closed desk needs none: the log still holds them.

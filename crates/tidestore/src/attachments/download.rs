@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidestore_blobs::{Attachment, CHUNK_BYTES, Content, index};
 use tidestore_plan::AttachmentId;
-use tokio::task::JoinHandle;
 
 use crate::app::App;
 use crate::error::{Error, ErrorKind, Result};
@@ -14,6 +13,7 @@ use crate::meters;
 use crate::places::Place;
 use crate::shard::Shard;
 use crate::store::blocking;
+use crate::threads::{Work, spawn_blocking};
 
 /// Chunks read at a time: half a megabyte, of which a download holds two at most.
 const PIECE_CHUNKS: usize = 8;
@@ -38,7 +38,7 @@ pub struct Download {
 #[derive(Debug)]
 enum Ahead {
     Ready(Bytes),
-    Reading(JoinHandle<Result<(Arc<Content>, Bytes)>>),
+    Reading(Work<Result<(Arc<Content>, Bytes)>>),
 }
 
 impl App {
@@ -194,7 +194,7 @@ impl Download {
         if !self.rest.is_empty() {
             let reading = self.twin();
             let work = move || reading.piece();
-            self.ahead = Some(Ahead::Reading(tokio::task::spawn_blocking(work)));
+            self.ahead = Some(Ahead::Reading(spawn_blocking(work)));
         }
         Ok(Some(piece))
     }

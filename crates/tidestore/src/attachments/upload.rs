@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tidestore_blobs::{Attachment, Destination, HEADROOM, Intake, NewAttachment, Site, Tally};
 use tidestore_disk::Millis;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::task::JoinHandle;
 
 use crate::app::App;
 use crate::attachments::desk::Request;
@@ -13,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::meters;
 use crate::places::Place;
 use crate::store::blocking;
+use crate::threads::{Work, spawn_blocking};
 
 /// So many bytes are gathered before a thread that may block takes them over. While it hashes and writes them, the
 /// next ones are gathered; so an upload holds a few of these, whatever its size.
@@ -35,7 +35,7 @@ pub struct Upload {
 enum State {
     Idle(Box<Intake>),
     /// Takes a piece in; gives the emptied buffer back.
-    Busy(JoinHandle<(Box<Intake>, Vec<u8>, Result<()>)>),
+    Busy(Work<(Box<Intake>, Vec<u8>, Result<()>)>),
     Failed,
 }
 
@@ -176,7 +176,7 @@ impl Upload {
         self.gathered = Vec::new();
         if let Ok((intake, _)) = self.idle().await {
             // Where it may block: a file may have to be removed. Failing, it is swept at the next opening.
-            drop(tokio::task::spawn_blocking(move || drop(intake)).await);
+            drop(spawn_blocking(move || drop(intake)).await);
         }
         self.intake = State::Failed;
     }
@@ -198,7 +198,7 @@ impl Upload {
         }
         let (mut intake, buffer) = self.idle().await?;
         let mut piece = std::mem::replace(&mut self.gathered, buffer);
-        self.intake = State::Busy(tokio::task::spawn_blocking(move || {
+        self.intake = State::Busy(spawn_blocking(move || {
             let bytes = piece.get(HEADROOM..).unwrap_or_default();
             let done = intake.push(bytes).map_err(Error::from);
             piece.truncate(HEADROOM);

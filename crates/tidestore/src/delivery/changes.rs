@@ -5,7 +5,7 @@
 //! hear of it through their inboxes.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use tidestore_disk::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use compact_str::{CompactString, format_compact};

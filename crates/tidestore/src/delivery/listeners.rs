@@ -4,11 +4,11 @@
 //! it comes back when it has read what there is. So a storm of messages wakes it once, not once a message.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Weak};
 
 use compact_str::{CompactString, format_compact};
-use parking_lot::Mutex;
+use tidestore_disk::sync::Mutex;
+use tidestore_disk::sync::atomic::{AtomicUsize, Ordering, fence};
 use tidestore_messages::{AppId, Conversation};
 use tokio::sync::Notify;
 

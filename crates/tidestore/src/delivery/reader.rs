@@ -47,7 +47,7 @@ impl App {
 impl Shard {
     /// Whether pages of this shard have to be looked through for changes.
     pub(crate) fn may_revise(&self, app: AppId) -> bool {
-        use std::sync::atomic::Ordering::Relaxed;
+        use tidestore_disk::sync::atomic::Ordering::Relaxed;
         let redacted = || self.redacted.read();
         self.has_changes.load(Relaxed) || redacted().senders.keys().any(|(of, _)| *of == app)
     }

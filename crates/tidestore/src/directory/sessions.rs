@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tidestore_directory::{Lease, Sessions};
+use tidestore_disk::sync::Mutex;
 use tidestore_messages::AppId;
 use tidestore_plan::UserId;
 

@@ -93,7 +93,9 @@ pub(crate) fn of_shards(shards: &Shards) -> Status {
         open_files: first.map_or(0, |shard| shard.view.open_files() as u64),
         transfers: shards.transfers.taken(),
         streams: shards.streams.taken(),
-        notices: shards.notices.load(std::sync::atomic::Ordering::Relaxed),
+        notices: shards
+            .notices
+            .load(tidestore_disk::sync::atomic::Ordering::Relaxed),
     }
 }
 

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 
 use compact_str::CompactString;
-use parking_lot::RwLock;
+use tidestore_disk::sync::RwLock;
 use tidestore_kv::{Batch, Engine};
 use tidestore_messages::{AppId, Conversation, Message};
 

@@ -12,10 +12,10 @@ mod stage;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 
-use parking_lot::{Mutex, RwLock};
+use tidestore_disk::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tidestore_disk::sync::thread::JoinHandle;
+use tidestore_disk::sync::{Mutex, RwLock};
 use tidestore_disk::{Clock, Millis};
 use tidestore_kv::{Engine, Overlay};
 use tidestore_messages::{AppId, MessageView, Redacted, StoreId};
@@ -32,6 +32,7 @@ use crate::meters::{self, ShardMeters};
 use crate::options::{Durability, Options};
 use crate::queue::{Queue, Weigh};
 use crate::record::Event;
+use crate::threads::wait_for;
 
 pub(crate) use committer::Committer;
 pub(crate) use heads::Heads;
@@ -298,7 +299,7 @@ impl Shard {
         self.queue
             .push_own(Command::Change(change))
             .map_err(|_| closed())?;
-        answer.blocking_recv().map_err(|_| self.gone())?
+        wait_for(answer).map_err(|_| self.gone())?
     }
 
     /// Makes a change and waits until it is durable and applied.
@@ -335,7 +336,7 @@ impl Shard {
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         self.queue.push_own(command(reply)).map_err(|_| closed())?;
-        answer.blocking_recv().map_err(|_| self.gone())?
+        wait_for(answer).map_err(|_| self.gone())?
     }
 
     /// Writes down the floors that apps whose home this is have at a time. Decided on the committer, from the terms
@@ -453,7 +454,12 @@ impl Shard {
         self.poison.lock().clone()
     }
 
+    /// Why an answer will not come.
     fn gone(&self) -> Error {
+        if self.poisoned().is_none() && !self.queue.is_closed() {
+            // An open queue lets go of an answer only while its committer panics, which `Lifeline` says a moment later.
+            self.poison(&panicked());
+        }
         self.poisoned().unwrap_or_else(closed)
     }
 
@@ -488,10 +494,7 @@ pub(crate) struct Lifeline(Arc<Shard>);
 impl Drop for Lifeline {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.poison(&Error::new(
-                ErrorKind::Io,
-                "its committer panicked; this is a bug",
-            ));
+            self.0.poison(&panicked());
         }
         self.0.queue.abandon();
     }
@@ -518,6 +521,13 @@ fn told(reply: oneshot::Sender<Result<()>>) -> Done {
     Box::new(move |done| drop(reply.send(done)))
 }
 
+fn panicked() -> Error {
+    Error::new(ErrorKind::Io, "its committer panicked; this is a bug")
+}
+
 fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the store is closed")
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,9 +10,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
+use tidestore_disk::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tidestore_disk::sync::{Mutex, RwLock};
 use tidestore_disk::{Disk, FileCache, Millis};
 use tidestore_kv::{Engine, page_of};
 use tidestore_log::{FileLog, Log, LogOptions, Position};
