@@ -18,7 +18,7 @@
 //! | 29 `CHANNELS_BY_AGE` | app, kind, serial of creation | id |
 //! | 30 `MEMBERS` | app, kind, id, 0, user | `MemberRow` |
 //! | 31 `MEMBERSHIPS` | app, kind, user, 0, serial of joining | id |
-//! | 32 `CHANNEL_LISTS` | app, kind, id, 0, list (1), user | `ListedRow` |
+//! | 32 `CHANNEL_LISTS` | app, kind, id, 0, list (1), user | since when; of a muted member, until when: `MuteEnd` |
 //! | 33 `SUPER_ADMINS` | app, user | when |
 //! | 34 `THREADS` | app, id | `ThreadRow` |
 //! | 35 `THREADS_BY_AGE` | app, serial of creation | id |

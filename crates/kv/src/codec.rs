@@ -58,6 +58,22 @@ pub fn decode<T: bincode::Decode<()>>(bytes: &[u8]) -> Result<T, Malformed> {
     }
 }
 
+/// Checks that bytes are a value of a type, and that the value is the same once it is written again. For checks that
+/// know nothing but the table of a row, and for fuzzing.
+///
+/// # Errors
+///
+/// [`Malformed`] if the bytes are no such value, or one that this program would write and then read differently.
+#[doc(hidden)]
+pub fn check<T: bincode::Encode + bincode::Decode<()>>(bytes: &[u8]) -> Result<(), Malformed> {
+    let written = encode(&decode::<T>(bytes)?)?;
+    if encode(&decode::<T>(&written)?)? == written {
+        Ok(())
+    } else {
+        Err(Malformed::new("the value changes when it is written"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

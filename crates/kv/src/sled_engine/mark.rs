@@ -46,7 +46,12 @@ pub(super) fn write(disk: &dyn Disk, dir: &Path, number: u64) -> Result<()> {
 }
 
 /// Reads the number of the last flush; 0 if there was none.
-pub(super) fn read(disk: &dyn Disk, dir: &Path) -> Result<u64> {
+///
+/// # Errors
+///
+/// [`ErrorKind::Corruption`] if the file is damaged, [`ErrorKind::Unsupported`] if a later version wrote it.
+#[doc(hidden)]
+pub fn read(disk: &dyn Disk, dir: &Path) -> Result<u64> {
     let path = path_in(dir);
     match read_small(disk, &path, BYTES) {
         Ok(bytes) => decode(&bytes, &path),

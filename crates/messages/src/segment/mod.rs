@@ -61,6 +61,13 @@ pub use scan::SegmentScan;
 pub use verify::{SegmentReport, inspect};
 pub use writer::SegmentWriter;
 
+/// The decoders of parts, for [`fuzzing`](crate::fuzzing).
+pub(crate) mod parts {
+    pub(crate) use super::format::{BLOCK_RAW_MAX, SECTION_RAW_MAX, open_section};
+    pub(crate) use super::ids::IdPage;
+    pub(crate) use super::index::Index;
+}
+
 use cache::{Cached, Key, Part};
 use format::open_section;
 use ids::IdPage;

@@ -28,7 +28,7 @@
 //! | 58 `TALLIES` | app, id | `TallyRow` |
 //! | 59 `PINS` | app, conversation, 0, id | when |
 //! | 60 `AGING` | app, id, table (1), the rest of another row's key | nothing: that row goes when the message expires |
-//! | 61 `SCRUBS` | app, id | nothing: a recalled message whose content may still lie in a file |
+//! | 61 `SCRUBS` | app, id | the ids of its attachments (16 each): a recalled message whose content may still lie in a file |
 //! | 62 `ERASED` | app, user | the last id of his that is erased, while contents may still lie in files |
 
 use std::collections::BTreeSet;
@@ -204,7 +204,7 @@ fn short_number(number: u64) -> Vec<u8> {
     bytes
 }
 
-fn read_short_number(bytes: &[u8]) -> Result<u64> {
+pub(crate) fn read_short_number(bytes: &[u8]) -> Result<u64> {
     let mut whole = [0; 8];
     let place = whole.get_mut(..bytes.len());
     let place = place.ok_or_else(|| corrupt("a number is over eight bytes"))?;
