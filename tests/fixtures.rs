@@ -156,11 +156,12 @@ fn the_golden_files_hold_a_row_of_every_table() {
         for table in 0..=u8::MAX {
             let table = tidestore_kv::Table(table);
             tidestore_kv::scan(&*tables, table, b"", |key, value| {
-                let checked = tidestore::check_row(table, key, value);
+                // As it was written then, it would be written today.
+                let written = tidestore::recode_row(table, key, value);
                 assert_eq!(
-                    checked,
-                    Some(Ok(())),
-                    "table {table}, {}",
+                    written,
+                    Some(Ok(value.to_vec())),
+                    "{table}: {}",
                     key.escape_ascii()
                 );
                 missing.retain(|missing| *missing != table.0);

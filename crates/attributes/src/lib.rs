@@ -49,4 +49,4 @@ pub use attributes::{Attributes, AttributesEditor, Scope, Total};
 pub use error::{Error, ErrorKind, Result};
 pub use rooms::{KeyResults, Refusal, RoomAttribute};
 #[doc(hidden)]
-pub use rows::check_row;
+pub use rows::recode_row;

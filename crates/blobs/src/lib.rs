@@ -98,7 +98,7 @@ pub use inspect::{FoundRecord, VolumeReport, inspect};
 pub use intake::{Destination, HEADROOM, Intake, Prepared, Tally};
 pub use recount::{ReadThrough, Recount, RecountedVolume, recount};
 #[doc(hidden)]
-pub use rows::check_row;
+pub use rows::recode_row;
 pub use site::{Apps, Site};
 pub use tables::DayUsage;
 pub use volume::Volumes;

@@ -67,7 +67,7 @@ pub use directory::{Directory, Editor, Effect, Scope};
 pub use error::{Error, ErrorKind, Result};
 pub use presence::Subscription;
 #[doc(hidden)]
-pub use rows::check_row;
+pub use rows::recode_row;
 pub use sessions::{Lease, Sessions};
 pub use shared_files::{SharedFile, unpins, unpins_of};
 pub use threads::{NewThread, Thread};

@@ -2,7 +2,7 @@
 
 use tidestore_disk::Millis;
 use tidestore_kv::Table;
-use tidestore_kv::codec::{Malformed, check};
+use tidestore_kv::codec::{Malformed, recode};
 
 use crate::channels::{ChannelRow, MemberRow, is_list_of_muted};
 use crate::counters::Counters;
@@ -16,25 +16,25 @@ use crate::tables::{
 use crate::threads::ThreadRow;
 use crate::users::{ContactRow, MuteEnd, MuteRow, UserRow};
 
-/// Checks the value of a row; `None` for a table that is none of the directory's.
+/// Decodes the value of a row and encodes it again; `None` for a table that is none of the directory's.
 #[doc(hidden)]
-pub fn check_row(table: Table, key: &[u8], value: &[u8]) -> Option<Result<(), Malformed>> {
+pub fn recode_row(table: Table, key: &[u8], value: &[u8]) -> Option<Result<Vec<u8>, Malformed>> {
     Some(match table {
-        COUNTERS => check::<Counters>(value),
-        USERS => check::<UserRow>(value),
-        CONTACTS => check::<ContactRow>(value),
-        MUTES => check::<MuteRow>(value),
-        CHANNELS => check::<ChannelRow>(value),
-        MEMBERS => check::<MemberRow>(value),
-        CHANNEL_LISTS if is_list_of_muted(key) => check::<MuteEnd>(value),
-        THREADS => check::<ThreadRow>(value),
-        SHARED_FILES => check::<SharedFileRow>(value),
+        COUNTERS => recode::<Counters>(value),
+        USERS => recode::<UserRow>(value),
+        CONTACTS => recode::<ContactRow>(value),
+        MUTES => recode::<MuteRow>(value),
+        CHANNELS => recode::<ChannelRow>(value),
+        MEMBERS => recode::<MemberRow>(value),
+        CHANNEL_LISTS if is_list_of_muted(key) => recode::<MuteEnd>(value),
+        THREADS => recode::<ThreadRow>(value),
+        SHARED_FILES => recode::<SharedFileRow>(value),
         USERS_BY_AGE | BLOCKS_BY_AGE | CHANNELS_BY_AGE | MEMBERSHIPS | THREADS_BY_AGE
-        | GROUP_THREADS | THREAD_PARENTS | THREADSHIPS => check::<String>(value),
-        BLOCKS | THREAD_MEMBERS | SHARED_FILE_IDS => check::<u64>(value),
-        CHANNEL_LISTS | SUPER_ADMINS | SUBSCRIPTIONS => check::<Millis>(value),
-        LEAVING | SUBSCRIBERS | GOING => check::<()>(value),
-        UNPINS => check::<u8>(value),
+        | GROUP_THREADS | THREAD_PARENTS | THREADSHIPS => recode::<String>(value),
+        BLOCKS | THREAD_MEMBERS | SHARED_FILE_IDS => recode::<u64>(value),
+        CHANNEL_LISTS | SUPER_ADMINS | SUBSCRIPTIONS => recode::<Millis>(value),
+        LEAVING | SUBSCRIBERS | GOING => recode::<()>(value),
+        UNPINS => recode::<u8>(value),
         _ => return None,
     })
 }

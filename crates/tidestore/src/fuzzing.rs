@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tidestore_disk::Millis;
 use tidestore_kv::Table;
-use tidestore_kv::codec::{Malformed, check};
+use tidestore_kv::codec::{Malformed, recode};
 use tidestore_messages::{DayShare, ReceiptRunMeta, SegmentMeta};
 
 use crate::apps::AppRecord;
@@ -49,30 +49,30 @@ pub fn recode_batch(batch: &[u8]) -> std::result::Result<Vec<u8>, &'static str> 
     Ok(buf)
 }
 
-/// Checks the value of a row of any table of a shard; `None` if there is no such table.
+/// Decodes the value of a row of any table of a shard and encodes it again; `None` if there is no such table.
 #[doc(hidden)]
-pub fn check_row(
+pub fn recode_row(
     table: Table,
     key: &[u8],
     value: &[u8],
-) -> Option<std::result::Result<(), Malformed>> {
-    let is = |right: bool| match right {
-        true => Ok(()),
-        false => Err(Malformed::new("the value has not the length of its table")),
+) -> Option<std::result::Result<Vec<u8>, Malformed>> {
+    let is = |right: bool| {
+        let wrong = || Malformed::new("the value has not the length of its table");
+        right.then(|| value.to_vec()).ok_or_else(wrong)
     };
     Some(match table {
         META => is(value.len() == 8),
-        APPS => check::<AppRecord>(value),
-        SEGMENTS => check::<SegmentMeta>(value),
-        RECEIPTS => check::<ReceiptRunMeta>(value),
+        APPS => recode::<AppRecord>(value),
+        SEGMENTS => recode::<SegmentMeta>(value),
+        RECEIPTS => recode::<ReceiptRunMeta>(value),
         HEADS => is(Position::decode(value).is_some()),
-        DAYS => check::<Vec<DayShare>>(value),
+        DAYS => recode::<Vec<DayShare>>(value),
         FORGETTING => is(value.is_empty()),
         _ => {
-            return tidestore_blobs::check_row(table, value)
-                .or_else(|| tidestore_attributes::check_row(table, value))
-                .or_else(|| tidestore_directory::check_row(table, key, value))
-                .or_else(|| delivery::rows::check_row(table, value));
+            return tidestore_blobs::recode_row(table, value)
+                .or_else(|| tidestore_attributes::recode_row(table, value))
+                .or_else(|| tidestore_directory::recode_row(table, key, value))
+                .or_else(|| delivery::rows::recode_row(table, value));
         }
     })
 }

@@ -125,7 +125,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use expiry::{AppExpiry, ExpiryReport, MergeReport};
 pub use format::{FORMAT_VERSION, StoreFile};
 #[doc(hidden)]
-pub use fuzzing::{check_row, decode_cursor, decode_store_file, encode_cursor, recode_batch};
+pub use fuzzing::{decode_cursor, decode_store_file, encode_cursor, recode_batch, recode_row};
 pub use guard::ClockAlarm;
 pub use ledger::{Gauge, Ledger};
 pub use message::{NewMessage, OldMessage, Receipt};

@@ -1,7 +1,7 @@
 //! What the rows of the tables of inboxes and changes must be, by the number of the table.
 
 use tidestore_kv::Table;
-use tidestore_kv::codec::{Malformed, check};
+use tidestore_kv::codec::{Malformed, recode};
 
 use crate::delivery::changes::ChangeRow;
 use crate::delivery::devices::DeviceRow;
@@ -13,19 +13,19 @@ use crate::delivery::tables::{
 };
 use crate::delivery::views::ViewRow;
 
-/// Checks the value of a row; `None` for a table that is none of these.
-pub(crate) fn check_row(table: Table, value: &[u8]) -> Option<Result<(), Malformed>> {
-    let is = |right: bool| match right {
-        true => Ok(()),
-        false => Err(Malformed::new("the value has not the length of its table")),
+/// Decodes the value of a row and encodes it again; `None` for a table that is none of these.
+pub(crate) fn recode_row(table: Table, value: &[u8]) -> Option<Result<Vec<u8>, Malformed>> {
+    let is = |right: bool| {
+        let wrong = || Malformed::new("the value has not the length of its table");
+        right.then(|| value.to_vec()).ok_or_else(wrong)
     };
     Some(match table {
-        VIEWS => check::<ViewRow>(value),
-        DEVICES => check::<DeviceRow>(value),
-        INTAKE => check::<IntakeRow>(value),
-        CHANGES => check::<ChangeRow>(value),
-        REACTIONS => check::<ReactionRow>(value),
-        TALLIES => check::<TallyRow>(value),
+        VIEWS => recode::<ViewRow>(value),
+        DEVICES => recode::<DeviceRow>(value),
+        INTAKE => recode::<IntakeRow>(value),
+        CHANGES => recode::<ChangeRow>(value),
+        REACTIONS => recode::<ReactionRow>(value),
+        TALLIES => recode::<TallyRow>(value),
         SENT => is(read_short_number(value).is_ok()),
         HIDDEN | REACTED | PINS | ERASED => is(value.len() == 8),
         ERASING => is(value.len() == 1),
