@@ -1,5 +1,6 @@
 //! What the tests of the whole store share: a simulated machine to run it on, and short ways to say things.
 
+pub mod example;
 pub mod killed;
 pub mod world;
 

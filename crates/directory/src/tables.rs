@@ -1,5 +1,7 @@
 //! The directory's tables: what lies under which key.
 //!
+//! The long form, with a worked example and what a crash may leave: `docs/format/tables.md`.
+//!
 //! `app` is an app number of four bytes, `serial` a number of eight, both big-endian so that keys sort by them. Names are
 //! text; where another part follows, a zero byte ends them, which no name can hold. `kind` is one byte, see
 //! [`ChannelKind`](crate::ChannelKind). Values are bincode of the row types, which are beside the code that writes them.

@@ -1,5 +1,7 @@
 //! The mark of the last flush, by which lost flushes are noticed.
 //!
+//! The long form, with a worked example and what a crash may leave: `docs/format/tables-place.md`.
+//!
 //! sled takes damage in its log for the torn end of it: it opens without an error, and what was
 //! behind the damage is gone, though it had been flushed. So each flush has a number, which goes
 //! into the tree before sled flushes, and into the file `flushed` after. A tree whose number is

@@ -1,5 +1,7 @@
 //! Segments: immutable files of one bucket and one shard, of one app or of several small ones.
 //!
+//! The long form, with a worked example and what a crash may leave: `docs/format/segment.md`.
+//!
 //! Rows are sorted by app, conversation and id, so a page of a conversation lies in few blocks.
 //!
 //! # Format, version 2

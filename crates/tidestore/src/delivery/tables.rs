@@ -1,5 +1,7 @@
 //! The tables of inboxes, conversations and changed messages: what lies under which key.
 //!
+//! The long form, with a worked example and what a crash may leave: `docs/format/tables.md`.
+//!
 //! `app` is an app number of four bytes, `id` a message id, `seq` and `serial` numbers of eight, all big-endian so that
 //! keys sort by them. Names are text; where another part follows, a zero byte ends them, which no name can hold. Values
 //! are bincode of the row types, which are beside the code that writes them, or what the table says.
