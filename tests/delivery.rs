@@ -534,6 +534,32 @@ fn a_recalled_body_leaves_every_file_with_the_next_merge() {
     });
 }
 
+/// Found by the fuzz target `cursors`: a place that names no conversation, behind a right checksum, was answered as damage of
+/// the store, so that any client could raise an operator's alarm.
+#[test]
+fn a_cursor_that_names_no_conversation_is_refused_as_a_cursor() {
+    run(async {
+        let machine = Machine::new();
+        let (store, app) = machine.open_app(Plan::Pro).await;
+        register(&app, &["ann"]).await;
+        let list = ["conversations", "acme#chat", "ann"];
+        for place in [
+            &b"12345678"[..],
+            b"12345678nothing",
+            b"12345678\xff\xfe",
+            b"123",
+        ] {
+            let text = tidestore::encode_cursor(&list, place);
+            let page = app
+                .as_user(&user("ann"))
+                .conversations(Some(&text), 10)
+                .await;
+            assert_eq!(*page.unwrap_err().kind(), ErrorKind::Cursor, "{place:?}");
+        }
+        store.close().await.unwrap();
+    });
+}
+
 #[test]
 fn the_history_file_of_an_hour_holds_its_messages_as_the_service_writes_them() {
     run(async {

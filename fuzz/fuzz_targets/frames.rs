@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use tidestore_disk::{Disk, Seal, SimDisk, decode_frame, encode_frame};
+use tidestore_disk::{Disk, Seal, SimDisk, checksum, decode_frame, encode_frame};
 use tidestore_log::{FileLog, Log, LogOptions, Position};
 
 const STORE: [u8; 16] = [7; 16];
@@ -24,8 +24,30 @@ fuzz_target!(|input: (u64, Vec<u8>)| {
     let (range, _) = decode_frame(&out, &SEAL, offset, 1 << 30).expect("a whole frame");
     assert_eq!(&out[range], &bytes[..]);
 
+    sealed_frame(offset, &bytes);
     damaged_log(&bytes);
 });
+
+/// A frame of the log with right checksums: the first four bytes are the length that it claims to unpack to, the rest what
+/// is stored. Run with `-malloc_limit_mb=64`: nothing is as large.
+fn sealed_frame(offset: u64, bytes: &[u8]) {
+    let Some((raw_len, stored)) = bytes.split_first_chunk::<4>() else { return };
+    // The largest batch there may be is what the limit stops at; one byte less is as good.
+    if u32::from_le_bytes(*raw_len) == 64 << 20 {
+        return;
+    }
+    let stored_len = u32::try_from(stored.len()).expect("small").to_le_bytes();
+    let sum = checksum(&SEAL, offset + 32, &[stored]).to_le_bytes();
+    let mut frame = [&stored_len[..], raw_len, &[9; 16], &sum].concat();
+    frame.extend_from_slice(&checksum(&SEAL, offset, &[&frame]).to_le_bytes());
+    frame.extend_from_slice(stored);
+    if let Some((batch, _)) = tidestore_log::decode_frame(&frame, &SEAL, offset) {
+        let claimed = u32::from_le_bytes(*raw_len) as usize;
+        assert!(batch.len() == claimed && claimed <= 64 << 20);
+        let elsewhere = tidestore_log::decode_frame(&frame, &SEAL, offset + 8);
+        assert!(elsewhere.is_none(), "a frame was read in the wrong place");
+    }
+}
 
 /// A log of three batches whose tail is overwritten with the input: it opens or names the damage.
 fn damaged_log(bytes: &[u8]) {

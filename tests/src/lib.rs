@@ -1,6 +1,8 @@
 //! What the tests of the whole store share: a simulated machine to run it on, and short ways to say things.
 
+pub mod example;
 pub mod killed;
+pub mod world;
 
 use std::future::Future;
 use std::time::Duration;

@@ -41,9 +41,12 @@ mod attributes;
 mod error;
 mod recount;
 mod rooms;
+mod rows;
 mod tables;
 mod users;
 
 pub use attributes::{Attributes, AttributesEditor, Scope, Total};
 pub use error::{Error, ErrorKind, Result};
 pub use rooms::{KeyResults, Refusal, RoomAttribute};
+#[doc(hidden)]
+pub use rows::recode_row;

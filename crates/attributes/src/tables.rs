@@ -1,5 +1,7 @@
 //! The tables of attributes: what lies under which key.
 //!
+//! The long form, with a worked example and what a crash may leave: `docs/format/tables.md`.
+//!
 //! | table | key | value |
 //! |---|---|---|
 //! | 13 `USER_ATTRIBUTES` | app, user | bincode of the pairs, sorted by key |

@@ -1,5 +1,7 @@
 //! The format of volumes, version 1: files that hold the contents of attachments.
 //!
+//! The long form, with a worked example and what a crash may leave: `docs/format/volume.md`.
+//!
 //! ```text
 //! block 0   header: magic "TIDEVOL1" 8, version 2, shard 2, app 4, number 8, store id 16, bucket start 8,
 //!           bucket end 8, crc32 4, zeros to 4,096

@@ -82,6 +82,7 @@ mod intake;
 mod media;
 mod pack;
 mod recount;
+mod rows;
 mod site;
 mod tables;
 mod volume;
@@ -96,6 +97,8 @@ pub use format::{CHUNK_BYTES, Chunk, RecordHead, Span, VolumeHead};
 pub use inspect::{FoundRecord, VolumeReport, inspect};
 pub use intake::{Destination, HEADROOM, Intake, Prepared, Tally};
 pub use recount::{ReadThrough, Recount, RecountedVolume, recount};
+#[doc(hidden)]
+pub use rows::recode_row;
 pub use site::{Apps, Site};
 pub use tables::DayUsage;
 pub use volume::Volumes;

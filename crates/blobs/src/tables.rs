@@ -1,5 +1,7 @@
 //! The rows that say which attachments there are and where their contents lie.
 //!
+//! The long form, with a worked example and what a crash may leave: `docs/format/tables.md`.
+//!
 //! | table | key | value |
 //! |---|---|---|
 //! | 5 `ATTACHMENTS` | app, id (16) | [`AttachmentRow`] |

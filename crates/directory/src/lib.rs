@@ -50,6 +50,7 @@ mod cursor;
 mod directory;
 mod error;
 mod presence;
+mod rows;
 mod sending;
 mod sessions;
 mod shared_files;
@@ -65,6 +66,8 @@ pub use cursor::Page;
 pub use directory::{Directory, Editor, Effect, Scope};
 pub use error::{Error, ErrorKind, Result};
 pub use presence::Subscription;
+#[doc(hidden)]
+pub use rows::recode_row;
 pub use sessions::{Lease, Sessions};
 pub use shared_files::{SharedFile, unpins, unpins_of};
 pub use threads::{NewThread, Thread};

@@ -24,7 +24,7 @@ const TAKEN: u8 = 1;
 
 /// A shared file as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-struct SharedFileRow {
+pub(crate) struct SharedFileRow {
     attachment: [u8; 16],
     name: String,
     owner: String,

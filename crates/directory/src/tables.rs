@@ -1,5 +1,7 @@
 //! The directory's tables: what lies under which key.
 //!
+//! The long form, with a worked example and what a crash may leave: `docs/format/tables.md`.
+//!
 //! `app` is an app number of four bytes, `serial` a number of eight, both big-endian so that keys sort by them. Names are
 //! text; where another part follows, a zero byte ends them, which no name can hold. `kind` is one byte, see
 //! [`ChannelKind`](crate::ChannelKind). Values are bincode of the row types, which are beside the code that writes them.
@@ -18,7 +20,7 @@
 //! | 29 `CHANNELS_BY_AGE` | app, kind, serial of creation | id |
 //! | 30 `MEMBERS` | app, kind, id, 0, user | `MemberRow` |
 //! | 31 `MEMBERSHIPS` | app, kind, user, 0, serial of joining | id |
-//! | 32 `CHANNEL_LISTS` | app, kind, id, 0, list (1), user | `ListedRow` |
+//! | 32 `CHANNEL_LISTS` | app, kind, id, 0, list (1), user | since when; of a muted member, until when: `MuteEnd` |
 //! | 33 `SUPER_ADMINS` | app, user | when |
 //! | 34 `THREADS` | app, id | `ThreadRow` |
 //! | 35 `THREADS_BY_AGE` | app, serial of creation | id |

@@ -17,7 +17,7 @@ use crate::users::{each_once, parse_user};
 
 /// A thread as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-struct ThreadRow {
+pub(crate) struct ThreadRow {
     serial: u64,
     group: String,
     name: String,

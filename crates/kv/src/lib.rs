@@ -77,3 +77,5 @@ pub use redb_engine::RedbEngine;
 pub use rows::{Rows, each_row, page_of, row};
 pub use scan::scan;
 pub use sled_engine::SledEngine;
+#[doc(hidden)]
+pub use sled_engine::flush_number;

@@ -1,5 +1,7 @@
 //! Where in their directory the tables are.
 //!
+//! The long form, with a worked example and what a crash may leave: `docs/format/tables-place.md`.
+//!
 //! New tables lie in the directory itself. A copy of them lies in a subdirectory, such as `redb-000002`, which the file
 //! `CURRENT` names once the copy is whole and durable. So a crash while a copy is made or put in place leaves the old tables
 //! or the new ones, and what is left over is known by its name.

@@ -28,6 +28,9 @@ mod files;
 mod mark;
 mod opening;
 
+#[doc(hidden)]
+pub use mark::read as flush_number;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Bound;

@@ -1,5 +1,7 @@
 //! The structures of a log file, shared by the log, its recovery and offline inspection.
 //!
+//! The long form, with a worked example and what a crash may leave: `docs/format/commit-log.md`.
+//!
 //! # Format, version 1
 //!
 //! ```text

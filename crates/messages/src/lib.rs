@@ -81,6 +81,7 @@ pub mod codec;
 mod days;
 mod error;
 mod flush;
+mod fuzzing;
 mod layout;
 mod memtable;
 mod merge;
@@ -96,6 +97,8 @@ mod view;
 
 pub use days::{DAY_MILLIS, DayCount, DayShare, SegmentDays, day_of};
 pub use error::{Error, ErrorKind, Result};
+#[doc(hidden)]
+pub use fuzzing::{find_receipt, open_section, recode_id_page, recode_index, verify_receipts};
 pub use layout::{Apps, bucket_of, receipt_run_path, receipts_dir, segment_path};
 pub use memtable::Applied;
 pub use merge::{MergeJob, MergeTime, Merged};

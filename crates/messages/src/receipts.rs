@@ -1,5 +1,7 @@
 //! Receipts: what makes a repeated append safe.
 //!
+//! The long form, with a worked example and what a crash may leave: `docs/format/receipt-run.md`.
+//!
 //! The receipt of an append that named a client id is kept for the dedupe window, in the memtable first and then in
 //! a *receipt run*: one small file a flush, deleted whole when its window is over. Keys are keyed 128-bit hashes of
 //! (app, conversation, sender, client id), so a client cannot aim at somebody else's key.

@@ -1,5 +1,7 @@
 //! The file `STORE`: what a data directory is.
 //!
+//! The long form, with a worked example and what a crash may leave: `docs/format/store.md`.
+//!
 //! # Format, version 1
 //!
 //! One checksummed frame (see `tidestore-disk`) behind a fixed head, so that the version can be read before anything

@@ -91,6 +91,7 @@ mod directory;
 mod error;
 mod expiry;
 mod format;
+mod fuzzing;
 mod guard;
 pub mod inspect;
 mod ledger;
@@ -124,6 +125,8 @@ pub use directory::{
 pub use error::{Error, ErrorKind, Result};
 pub use expiry::{AppExpiry, ExpiryReport, MergeReport};
 pub use format::{FORMAT_VERSION, StoreFile};
+#[doc(hidden)]
+pub use fuzzing::{decode_cursor, decode_store_file, encode_cursor, recode_batch, recode_row};
 pub use guard::ClockAlarm;
 pub use ledger::{Gauge, Ledger};
 pub use message::{NewMessage, OldMessage, Receipt};

@@ -1,5 +1,7 @@
 //! What a batch of the commit log holds.
 //!
+//! The long form, with a worked example and what a crash may leave: `docs/format/log-batch.md`.
+//!
 //! # Format, version 2
 //!
 //! ```text

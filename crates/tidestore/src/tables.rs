@@ -1,5 +1,7 @@
 //! The key-value tables of a shard: what lies under which key.
 //!
+//! The long form, with a worked example and what a crash may leave: `docs/format/tables.md`.
+//!
 //! | table | key | value |
 //! |---|---|---|
 //! | 0 `META` | name | u64, little-endian: `applied`, `flushed`, `next_generation`, `last_live`, `last_seen` |

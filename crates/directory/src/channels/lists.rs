@@ -28,6 +28,17 @@ pub(super) fn lists_prefix(app: AppId, kind: ChannelKind, id: &ResourceId) -> Ke
     key_of(app).byte(kind.byte()).names(id.as_str())
 }
 
+/// Whether a key of `CHANNEL_LISTS` is of a muted member: such rows say until when, all others since when.
+pub(crate) fn is_list_of_muted(key: &[u8]) -> bool {
+    // Behind app and kind stand the id and its zero byte, then the list.
+    let mut parts = key
+        .get(5..)
+        .unwrap_or_default()
+        .splitn(2, |byte| *byte == 0);
+    let list = parts.nth(1).and_then(<[u8]>::first);
+    list == Some(&(Listing::Muted as u8))
+}
+
 fn list_prefix(app: AppId, kind: ChannelKind, id: &ResourceId, listing: Listing) -> Key {
     lists_prefix(app, kind, id).byte(listing as u8)
 }

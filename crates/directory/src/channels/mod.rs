@@ -20,6 +20,7 @@ use crate::tables::{CHANNELS, CHANNELS_BY_AGE, MEMBERSHIPS, key_of};
 use crate::users::parse_user;
 
 pub use deletion::going_channels;
+pub(crate) use lists::is_list_of_muted;
 pub(crate) use members::MemberRow;
 pub use members::{Member, Role};
 pub(crate) use row::ChannelRow;

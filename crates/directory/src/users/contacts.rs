@@ -12,7 +12,7 @@ use crate::tables::{CONTACTS, key_of};
 
 /// One side of a contact as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub(super) struct ContactRow {
+pub(crate) struct ContactRow {
     since: Millis,
     remark: Option<String>,
 }

@@ -21,7 +21,9 @@ use tidestore_plan::UserId;
 use crate::error::{Error, Result};
 
 pub use contacts::Contact;
+pub(crate) use contacts::ContactRow;
 pub use deletion::{Deletion, leaving_users};
+pub(crate) use mutes::MuteRow;
 pub use mutes::{MuteChange, MuteEnd, MuteFor, MuteKind, MutedUser, Mutes};
 pub use passwords::{Password, PasswordCost};
 pub use profile::{UserChange, UserCounts};

@@ -1,4 +1,4 @@
-//! The snapshot file: to bytes and back.
+//! The snapshot file: to bytes and back. The format is described in `docs/format/memory-snapshot.md`.
 
 use std::path::Path;
 

@@ -1,5 +1,7 @@
 //! The mark of the last flush, by which lost flushes are noticed.
 //!
+//! The long form, with a worked example and what a crash may leave: `docs/format/tables-place.md`.
+//!
 //! sled takes damage in its log for the torn end of it: it opens without an error, and what was
 //! behind the damage is gone, though it had been flushed. So each flush has a number, which goes
 //! into the tree before sled flushes, and into the file `flushed` after. A tree whose number is
@@ -46,7 +48,12 @@ pub(super) fn write(disk: &dyn Disk, dir: &Path, number: u64) -> Result<()> {
 }
 
 /// Reads the number of the last flush; 0 if there was none.
-pub(super) fn read(disk: &dyn Disk, dir: &Path) -> Result<u64> {
+///
+/// # Errors
+///
+/// [`ErrorKind::Corruption`] if the file is damaged, [`ErrorKind::Unsupported`] if a later version wrote it.
+#[doc(hidden)]
+pub fn read(disk: &dyn Disk, dir: &Path) -> Result<u64> {
     let path = path_in(dir);
     match read_small(disk, &path, BYTES) {
         Ok(bytes) => decode(&bytes, &path),

@@ -15,8 +15,12 @@ use siphasher::sip::SipHasher13;
 use tidestore_disk::Millis;
 
 use crate::codec::{Malformed, Reader, put_varint};
-use crate::segment::format::{HEADER_LEN, StoreId};
+use crate::segment::format::{BLOCK_RAW_MAX, HEADER_LEN, SECTION_HEAD_LEN, StoreId};
 use crate::types::{AppId, Conversation, MessageId, Seq};
+
+/// No block has more rows: each takes up at least eight bytes before compression.
+const ROWS_MAX: u32 = 1 << 20;
+const _: () = assert!(ROWS_MAX as usize == BLOCK_RAW_MAX / 8);
 
 /// Where blocks, conversations and ids are.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -177,7 +181,7 @@ impl Index {
         let base = MessageId::first_at(bucket_start).0;
         let mut reader = Reader::new(raw);
         let blocks = read_blocks(&mut reader, base, ids_offset)?;
-        let locator = read_locator(&mut reader, blocks.len())?;
+        let locator = read_locator(&mut reader, &blocks)?;
         let id_pages = read_id_pages(&mut reader, base, ids_offset, index_offset)?;
         reader.finish()?;
         Ok(Self {
@@ -231,7 +235,7 @@ fn read_blocks(
     base: u64,
     ids_offset: u64,
 ) -> Result<Vec<BlockEntry>, Malformed> {
-    let count = reader.count()?;
+    let count = section_count(reader, HEADER_LEN as u64, ids_offset)?;
     let stored = offsets(reader, count, HEADER_LEN as u64, ids_offset)?;
     let rows = reader.column(count)?;
     let apps = first_apps(reader, count)?;
@@ -248,8 +252,8 @@ fn read_blocks(
         .map(
             |((offset, stored_len), (((rows, first_app), (min_id, ids)), (min_seq, seqs)))| {
                 let min_id = base.wrapping_add(*min_id);
-                let rows =
-                    u32::try_from(*rows).map_err(|_| Malformed::new("a block is too long"))?;
+                let rows = u32::try_from(*rows).ok().filter(|rows| *rows <= ROWS_MAX);
+                let rows = rows.ok_or_else(|| Malformed::new("a block is too long"))?;
                 let bounds = Bounds {
                     min_id: MessageId(min_id),
                     max_id: MessageId(min_id.wrapping_add(*ids)),
@@ -279,8 +283,12 @@ fn first_apps(reader: &mut Reader<'_>, count: usize) -> Result<Vec<AppId>, Malfo
     apps.collect()
 }
 
-fn read_locator(reader: &mut Reader<'_>, blocks: usize) -> Result<Vec<Located>, Malformed> {
+fn read_locator(reader: &mut Reader<'_>, blocks: &[BlockEntry]) -> Result<Vec<Located>, Malformed> {
+    let rows: u64 = blocks.iter().map(|block| u64::from(block.rows)).sum();
     let count = reader.count()?;
+    if count as u64 > rows {
+        return Err(Malformed::new("there are more conversations than rows"));
+    }
     let hashes = reader.column(count)?;
     let (firsts, lasts) = (reader.column(count)?, reader.column(count)?);
     let messages = reader.column(count)?;
@@ -299,7 +307,7 @@ fn read_locator(reader: &mut Reader<'_>, blocks: usize) -> Result<Vec<Located>, 
                 hash = hash.wrapping_add(*step);
                 let last_block = first
                     .checked_add(*last)
-                    .filter(|last| *last < blocks as u64);
+                    .filter(|last| *last < blocks.len() as u64);
                 let bad = || Malformed::new("a conversation lies in blocks that are not there");
                 let block = |number: u64| u32::try_from(number).map_err(|_| bad());
                 let run = Run {
@@ -321,7 +329,7 @@ fn read_id_pages(
     start: u64,
     end: u64,
 ) -> Result<Vec<IdPageEntry>, Malformed> {
-    let count = reader.count()?;
+    let count = section_count(reader, start, end)?;
     let stored = offsets(reader, count, start, end)?;
     let steps = reader.column(count)?;
     let mut first = base;
@@ -334,6 +342,19 @@ fn read_id_pages(
         }
     };
     Ok(stored.into_iter().zip(steps).map(page).collect())
+}
+
+/// A count of sections that lie side by side from `start` to `end`. An index unpacks to far more bytes than its file has,
+/// so it is the file that bounds how many there are: each takes up at least its head.
+fn section_count(reader: &mut Reader<'_>, start: u64, end: u64) -> Result<usize, Malformed> {
+    let count = reader.count()?;
+    let most = end.saturating_sub(start) / SECTION_HEAD_LEN as u64;
+    if count as u64 > most {
+        return Err(Malformed::new(
+            "there are more sections than the file can hold",
+        ));
+    }
+    Ok(count)
 }
 
 /// Turns a column of lengths into offsets from `start`; they must end exactly at `end`.

@@ -1,5 +1,7 @@
 //! Segments: immutable files of one bucket and one shard, of one app or of several small ones.
 //!
+//! The long form, with a worked example and what a crash may leave: `docs/format/segment.md`.
+//!
 //! Rows are sorted by app, conversation and id, so a page of a conversation lies in few blocks.
 //!
 //! # Format, version 2
@@ -60,6 +62,13 @@ pub use index::{Bounds, Run};
 pub use scan::SegmentScan;
 pub use verify::{SegmentReport, inspect};
 pub use writer::SegmentWriter;
+
+/// The decoders of parts, for [`fuzzing`](crate::fuzzing).
+pub(crate) mod parts {
+    pub(crate) use super::format::{BLOCK_RAW_MAX, SECTION_RAW_MAX, open_section};
+    pub(crate) use super::ids::IdPage;
+    pub(crate) use super::index::Index;
+}
 
 use cache::{Cached, Key, Part};
 use format::open_section;

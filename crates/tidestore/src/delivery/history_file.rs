@@ -1,5 +1,6 @@
 //! The history file of an hour: all messages of an app, a JSON object a line, compressed, as the service offers it for
-//! download. Nothing is kept for it: it is written out of the segments when somebody asks.
+//! download. Nothing is kept for it: it is written out of the segments when somebody asks. Its fields:
+//! `docs/format/history-file.md`.
 
 use std::io::Write;
 use std::sync::Arc;

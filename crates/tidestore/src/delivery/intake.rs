@@ -21,7 +21,7 @@ pub(crate) struct Intake {
 
 /// The value of `INTAKE`.
 #[derive(Clone, Copy, Debug, bincode::Encode, bincode::Decode)]
-struct IntakeRow {
+pub(crate) struct IntakeRow {
     last_seq: u64,
     first_arrival: u64,
 }

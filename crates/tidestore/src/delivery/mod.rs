@@ -5,7 +5,7 @@
 
 pub(crate) mod changes;
 mod conversation_list;
-mod cursor;
+pub(crate) mod cursor;
 mod devices;
 mod erasure;
 mod history_file;
@@ -17,6 +17,7 @@ mod reactions;
 pub(crate) mod reader;
 pub(crate) mod recount;
 pub(crate) mod redaction;
+pub(crate) mod rows;
 mod state;
 mod stream;
 pub(crate) mod tables;

@@ -53,7 +53,7 @@ pub(crate) struct TallyRow {
 
 /// The value of `REACTIONS`.
 #[derive(Clone, Debug, bincode::Encode, bincode::Decode)]
-struct ReactionRow {
+pub(crate) struct ReactionRow {
     user: String,
     at: Millis,
 }

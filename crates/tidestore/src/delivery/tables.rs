@@ -1,5 +1,7 @@
 //! The tables of inboxes, conversations and changed messages: what lies under which key.
 //!
+//! The long form, with a worked example and what a crash may leave: `docs/format/tables.md`.
+//!
 //! `app` is an app number of four bytes, `id` a message id, `seq` and `serial` numbers of eight, all big-endian so that
 //! keys sort by them. Names are text; where another part follows, a zero byte ends them, which no name can hold. Values
 //! are bincode of the row types, which are beside the code that writes them, or what the table says.
@@ -28,7 +30,7 @@
 //! | 58 `TALLIES` | app, id | `TallyRow` |
 //! | 59 `PINS` | app, conversation, 0, id | when |
 //! | 60 `AGING` | app, id, table (1), the rest of another row's key | nothing: that row goes when the message expires |
-//! | 61 `SCRUBS` | app, id | nothing: a recalled message whose content may still lie in a file |
+//! | 61 `SCRUBS` | app, id | the ids of its attachments (16 each): a recalled message whose content may still lie in a file |
 //! | 62 `ERASED` | app, user | the last id of his that is erased, while contents may still lie in files |
 
 use std::collections::BTreeSet;
@@ -204,7 +206,7 @@ fn short_number(number: u64) -> Vec<u8> {
     bytes
 }
 
-fn read_short_number(bytes: &[u8]) -> Result<u64> {
+pub(crate) fn read_short_number(bytes: &[u8]) -> Result<u64> {
     let mut whole = [0; 8];
     let place = whole.get_mut(..bytes.len());
     let place = place.ok_or_else(|| corrupt("a number is over eight bytes"))?;
