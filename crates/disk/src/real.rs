@@ -8,19 +8,23 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf, absolute};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     Advice, AtFlags, CWD, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags,
-    ResolveFlags, Stat, fadvise, fallocate, fdatasync, flock, fstat, fsync, ftruncate, mkdirat,
-    openat, openat2, renameat, statat, unlinkat,
+    ResolveFlags, Stat, fadvise, fallocate, fdatasync, flock, fstat, fstatvfs, fsync, ftruncate,
+    mkdirat, openat, openat2, renameat, statat, unlinkat,
 };
 use rustix::io::{Errno, pread, pwrite, retry_on_intr};
+use rustix::process::{Resource, getrlimit};
 
 use crate::path::{check_rename, components, parent_and_name};
-use crate::{Disk, Entry, EntryKind, Error, ErrorKind, File, Lock, Metadata, OpenMode, Result};
+use crate::{
+    Disk, Entry, EntryKind, Error, ErrorKind, File, FileCache, Lock, Metadata, OpenMode, Result,
+};
 
 /// Messages are private: only the owner may read them.
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
@@ -38,6 +42,8 @@ pub struct RealDisk {
     root: OwnedFd,
     native: PathBuf,
     has_openat2: AtomicBool,
+    /// Emptied when no descriptors are left.
+    caches: Mutex<Vec<Weak<FileCache>>>,
 }
 
 impl RealDisk {
@@ -82,6 +88,7 @@ impl RealDisk {
             root,
             native,
             has_openat2: AtomicBool::new(true),
+            caches: Mutex::default(),
         })
     }
 
@@ -91,8 +98,27 @@ impl RealDisk {
         self.has_openat2.store(false, Ordering::Relaxed);
     }
 
+    /// Does what needs a descriptor, and once more with empty caches if there is none left.
+    fn relieved<T>(&self, open: impl Fn() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+        match open() {
+            Err(Errno::MFILE | Errno::NFILE) => {
+                let caches = self.caches.lock().clone();
+                caches
+                    .iter()
+                    .filter_map(Weak::upgrade)
+                    .for_each(|cache| cache.clear());
+                open()
+            }
+            result => result,
+        }
+    }
+
     /// Resolves a path below the root; `names` are its checked components.
     fn resolve(&self, names: &[&OsStr], flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        self.relieved(|| self.resolve_now(names, flags))
+    }
+
+    fn resolve_now(&self, names: &[&OsStr], flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = if flags.contains(OFlags::CREATE) {
             FILE_MODE
@@ -206,7 +232,8 @@ impl Disk for RealDisk {
         let flags = DIR_FLAGS | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut reached = self.resolve(&[], DIR_FLAGS).map_err(failed)?;
         for name in names {
-            let mut next = retry_on_intr(|| openat(&reached, name, flags, Mode::empty()));
+            let open = || retry_on_intr(|| openat(&reached, name, flags, Mode::empty()));
+            let mut next = self.relieved(open);
             if matches!(next, Err(Errno::NOENT)) {
                 match retry_on_intr(|| mkdirat(&reached, name, DIR_MODE)) {
                     Ok(()) => sync_made_dir(&reached, name, path)?,
@@ -214,7 +241,7 @@ impl Disk for RealDisk {
                     Err(Errno::EXIST) => sync_fd(&reached, path)?,
                     Err(errno) => return Err(failed(errno)),
                 }
-                next = retry_on_intr(|| openat(&reached, name, flags, Mode::empty()));
+                next = self.relieved(open);
             }
             reached = next.map_err(failed)?;
         }
@@ -234,7 +261,7 @@ impl Disk for RealDisk {
         let names = components("list", path)?;
         let fd = self.resolve(&names, DIR_FLAGS).map_err(failed)?;
         let mut list = Vec::new();
-        for entry in Dir::read_from(&fd).map_err(failed)? {
+        for entry in self.relieved(|| Dir::read_from(&fd)).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name();
             if matches!(name.to_bytes(), b"." | b"..") {
@@ -287,6 +314,22 @@ impl Disk for RealDisk {
             Err(Errno::WOULDBLOCK) => Err(Error::new(ErrorKind::Locked, "lock", path)),
             Err(errno) => Err(os("lock", path, errno)),
         }
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        let stat = fstatvfs(&self.root).ok()?;
+        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn handles_max(&self) -> Option<usize> {
+        let most = getrlimit(Resource::Nofile).current?;
+        usize::try_from(most).ok()
+    }
+
+    fn relieve_by(&self, cache: Weak<FileCache>) {
+        let mut caches = self.caches.lock();
+        caches.retain(|cache| cache.strong_count() > 0);
+        caches.push(cache);
     }
 
     fn native_path(&self, path: &Path) -> Option<PathBuf> {

@@ -2,11 +2,11 @@
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 #[cfg(doc)]
 use crate::ErrorKind;
-use crate::Result;
+use crate::{FileCache, Result};
 
 /// A directory tree that the store owns.
 ///
@@ -82,6 +82,22 @@ pub trait Disk: Debug + Send + Sync + 'static {
     ///
     /// [`ErrorKind::Locked`] if another holder lives, [`ErrorKind::Refused`], [`ErrorKind::Full`].
     fn lock(&self, path: &Path) -> Result<Box<dyn Lock>>;
+
+    /// Bytes that can still be written, as the filesystem says; `None` if it does not.
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    /// How many files the process may have open at once, everything counted; `None` if there is no limit worth a thought.
+    fn handles_max(&self) -> Option<usize> {
+        None
+    }
+
+    /// Names a cache that is emptied when the process or the machine has no descriptors left: what needs one is then tried
+    /// once more. So whoever opens a file need not know who has others open.
+    fn relieve_by(&self, cache: Weak<FileCache>) {
+        let _ = cache;
+    }
 
     /// The path in the machine's own filesystem, for libraries that open files by themselves;
     /// `None` in simulation, and for a path that is refused.

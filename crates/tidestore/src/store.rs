@@ -116,7 +116,7 @@ impl Store {
             store: Arc::clone(&file),
             guard: Arc::clone(&guard),
             registry: Arc::clone(&registry),
-            files: Arc::new(FileCache::new(Arc::clone(&env.disk), options.open_files)),
+            files: open_files(&env, &options),
             blocks: Arc::new(caches(&options)),
             bell: Arc::new(Bell::default()),
             listeners: Arc::default(),
@@ -495,6 +495,16 @@ fn shorten(notices: &mut Vec<String>) {
         notices.truncate(NOTICES_MAX);
         notices.push(format!("and {more} more"));
     }
+}
+
+/// The cache of open files. The rest of the process needs descriptors too: the cache is at most a quarter of them, and is
+/// emptied when there are none left.
+fn open_files(env: &Env, options: &Options) -> Arc<FileCache> {
+    let most = env.disk.handles_max().map_or(usize::MAX, |most| most / 4);
+    let capacity = options.open_files.min(most.max(1));
+    let files = Arc::new(FileCache::new(Arc::clone(&env.disk), capacity));
+    env.disk.relieve_by(Arc::downgrade(&files));
+    files
 }
 
 /// The clerks of all shards, with their volumes cut to what the tables know.
