@@ -34,12 +34,12 @@ fn terms() -> Terms {
 
 /// A body of a kilobyte that zstd cannot make much smaller.
 fn body(number: u64) -> String {
-    let bytes = content(number * 4 + 1);
-    bytes
-        .iter()
-        .take(500)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for byte in content(number * 4 + 1).iter().take(500) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// What was acknowledged.
@@ -64,7 +64,7 @@ impl Acknowledged {
         }
         let pairs = [("number".to_owned(), n.to_string())];
         match app.user_attributes().set(&user("ann"), pairs).await {
-            Ok(_) => self.attribute = n,
+            Ok(()) => self.attribute = n,
             Err(error) => refused.push(("set", error)),
         }
         if n.is_multiple_of(8) {

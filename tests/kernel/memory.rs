@@ -7,6 +7,11 @@ use std::time::Duration;
 use crate::host::{Host, Permitted, need, pause};
 use crate::program::{KEY, Program};
 
+/// The limit, in MiB.
+const MIB: u64 = 192;
+/// Messages of the store.
+const LINES: u64 = 400_000;
+
 /// A cgroup that limits memory; removed when dropped.
 struct Group {
     dir: PathBuf,
@@ -83,14 +88,14 @@ fn run_within(group: &Group, program: &Program, args: &[&str]) -> u64 {
 fn a_large_import_and_its_export_live_in_a_small_memory() {
     let host = need!(Host::take(&["cp", "timeout", "sh"]));
     let program = need!(Program::with_app(&host, "memory"));
-    const MIB: u64 = 192;
+
     let group = need!(Group::make(MIB << 20));
-    const LINES: u64 = 400_000;
+
     program.write_lines("large.jsonl", 0..LINES);
     let import = run_within(&group, &program, &["import", KEY, "large.jsonl"]);
     let export = run_within(&group, &program, &["export", KEY]);
     let out = std::fs::read(program.dir.join("out")).unwrap();
-    let lines = out.iter().filter(|byte| **byte == b'\n').count();
+    let lines = out.split(|byte| *byte == b'\n').count() - 1;
     assert_eq!(lines as u64, LINES);
     let verify = run_within(&group, &program, &["verify"]);
     println!(

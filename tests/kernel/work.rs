@@ -241,7 +241,7 @@ async fn attributes(app: App, profile: u64, from: u64) -> Error {
         say(&format!("setting {profile} {n}"));
         let pairs = [("number".to_owned(), n.to_string())];
         match app.user_attributes().set(&id, pairs).await {
-            Ok(_) => say(&format!("set {profile} {n}")),
+            Ok(()) => say(&format!("set {profile} {n}")),
             Err(error) if is_passing(&error, &mut patience).await => {}
             Err(error) => return error,
         }
@@ -275,7 +275,7 @@ async fn joins(app: App, from: u64) -> Error {
             return error;
         }
         match app.groups().members(&everybody()).add(&id).await {
-            Ok(_) => say(&format!("joined {n}")),
+            Ok(()) => say(&format!("joined {n}")),
             Err(error) => return error,
         }
     }
