@@ -18,7 +18,8 @@ use crate::tables::{VOLUMES, VolumeRow, app_of, number_at, volume_key};
 const VOLUME_BYTES_MAX: u64 = 256 << 20;
 /// From this size on, the device begins with a record while the next one is being written.
 const START_SYNC_BYTES: usize = 64 << 10;
-/// So many volumes stay open for writing; a store with more apps opens them again when they are needed.
+/// So many volumes stay open for writing, or a quarter of what may be open for reading if that is less; a store with more
+/// apps opens them again when they are needed.
 const HANDLES_MAX: usize = 64;
 
 /// The volumes of one shard that still grow.
@@ -264,7 +265,8 @@ impl Volumes {
             .active
             .values_mut()
             .filter(|active| active.file.is_some());
-        if open.count() >= HANDLES_MAX {
+        let most = HANDLES_MAX.min((self.files.capacity() / 4).max(1));
+        if open.count() >= most {
             let clean = self.active.values_mut().filter(is_open);
             clean.for_each(|active| active.file = None);
         }

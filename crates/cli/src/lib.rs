@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tidestore::ChannelKind;
+use tokio::signal::unix::SignalKind;
 
 use crate::args::{Args, Command};
 use crate::error::Failure;
@@ -46,7 +47,16 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// A limit on the size of files shall be a full disk. The system's way is to end the process without a word, unless the
+/// signal is handled; then the write fails, and the store says what it says of a full disk.
+fn outlive_file_size_limits() {
+    let signal = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    // Handled from the first stream on, also when that is gone. Where it cannot be, the system's way it is.
+    drop(tokio::signal::unix::signal(signal));
+}
+
 async fn dispatch(args: Args, output: Output) -> Result<ExitCode, Failure> {
+    outlive_file_size_limits();
     let place = session::Place::new(args.data, args.kv);
     match args.command {
         Command::Demo(demo) => commands::demo::run(&place, output, &demo).await?,

@@ -40,6 +40,11 @@ impl FileCache {
         }
     }
 
+    /// How many files it holds at most.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     /// The disk whose files these are.
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk

@@ -14,10 +14,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     Advice, AtFlags, CWD, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags,
-    ResolveFlags, Stat, fadvise, fallocate, fdatasync, flock, fstat, fsync, ftruncate, mkdirat,
-    openat, openat2, renameat, statat, unlinkat,
+    ResolveFlags, Stat, fadvise, fallocate, fdatasync, flock, fstat, fstatvfs, fsync, ftruncate,
+    mkdirat, openat, openat2, renameat, statat, unlinkat,
 };
 use rustix::io::{Errno, pread, pwrite, retry_on_intr};
+use rustix::process::{Resource, getrlimit};
 
 use crate::path::{check_rename, components, parent_and_name};
 use crate::{Disk, Entry, EntryKind, Error, ErrorKind, File, Lock, Metadata, OpenMode, Result};
@@ -206,7 +207,8 @@ impl Disk for RealDisk {
         let flags = DIR_FLAGS | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut reached = self.resolve(&[], DIR_FLAGS).map_err(failed)?;
         for name in names {
-            let mut next = retry_on_intr(|| openat(&reached, name, flags, Mode::empty()));
+            let open = || retry_on_intr(|| openat(&reached, name, flags, Mode::empty()));
+            let mut next = open();
             if matches!(next, Err(Errno::NOENT)) {
                 match retry_on_intr(|| mkdirat(&reached, name, DIR_MODE)) {
                     Ok(()) => sync_made_dir(&reached, name, path)?,
@@ -214,7 +216,7 @@ impl Disk for RealDisk {
                     Err(Errno::EXIST) => sync_fd(&reached, path)?,
                     Err(errno) => return Err(failed(errno)),
                 }
-                next = retry_on_intr(|| openat(&reached, name, flags, Mode::empty()));
+                next = open();
             }
             reached = next.map_err(failed)?;
         }
@@ -287,6 +289,16 @@ impl Disk for RealDisk {
             Err(Errno::WOULDBLOCK) => Err(Error::new(ErrorKind::Locked, "lock", path)),
             Err(errno) => Err(os("lock", path, errno)),
         }
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        let stat = fstatvfs(&self.root).ok()?;
+        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn handles_max(&self) -> Option<usize> {
+        let most = getrlimit(Resource::Nofile).current?;
+        usize::try_from(most).ok()
     }
 
     fn native_path(&self, path: &Path) -> Option<PathBuf> {

@@ -83,6 +83,16 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// [`ErrorKind::Locked`] if another holder lives, [`ErrorKind::Refused`], [`ErrorKind::Full`].
     fn lock(&self, path: &Path) -> Result<Box<dyn Lock>>;
 
+    /// Bytes that can still be written, as the filesystem says; `None` if it does not.
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    /// How many files the process may have open at once, everything counted; `None` if there is no limit worth a thought.
+    fn handles_max(&self) -> Option<usize> {
+        None
+    }
+
     /// The path in the machine's own filesystem, for libraries that open files by themselves;
     /// `None` in simulation, and for a path that is refused.
     fn native_path(&self, path: &Path) -> Option<PathBuf>;

@@ -16,8 +16,12 @@
 //!
 //! # What goes wrong below
 //!
-//! - A failed write or flush latches, as with sled: every later one is refused until the engine is opened anew.
+//! - On a full disk, what redb writes waits in memory, see [`backend`]: reads go on, writes and flushes are refused as
+//!   [`ErrorKind::Full`] without asking redb, and once there is space everything goes on.
+//! - Any other failed write or flush latches, as with sled: every later one is refused until the engine is opened anew.
 //! - A panic inside redb becomes an error.
+
+mod backend;
 
 use std::fmt;
 use std::ops::Bound;
@@ -27,8 +31,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use redb::{Database, Durability, ReadableDatabase, StorageError, TableDefinition};
-use tidestore_disk::{Disk, File, FileExt, OpenMode};
+use tidestore_disk::{Disk, File, OpenMode};
 
+use self::backend::{Backend, RedbFile};
 use crate::batch::Op;
 use crate::{Batch, Engine, EngineKind, Error, ErrorKind, KeyValue, Range, Result, Table};
 
@@ -58,6 +63,7 @@ const CRC_BYTES: usize = 4;
 pub struct RedbEngine {
     disk: Arc<dyn Disk>,
     path: PathBuf,
+    file: Arc<RedbFile>,
     /// `Some` until the engine is dropped.
     db: Option<Database>,
     state: Mutex<State>,
@@ -108,10 +114,8 @@ impl RedbEngine {
     }
 
     fn open_file(disk: &Arc<dyn Disk>, path: PathBuf, file: Arc<dyn File>) -> Result<Self> {
-        let backend = Backend {
-            file,
-            path: path.clone(),
-        };
+        let file = RedbFile::new(file, path.clone());
+        let backend = Backend(Arc::clone(&file));
         let context = || format!("open {}", path.display());
         let opened = catch_unwind(AssertUnwindSafe(|| {
             Database::builder()
@@ -126,6 +130,7 @@ impl RedbEngine {
         let engine = Self {
             disk: Arc::clone(disk),
             path,
+            file,
             db: Some(db),
             state: Mutex::new(State {
                 failed: None,
@@ -177,7 +182,8 @@ impl RedbEngine {
         })
     }
 
-    /// Refuses once something failed, and remembers that `change` did.
+    /// Refuses once something failed, and remembers that `change` did, unless it was for want of space: redb was told
+    /// nothing of that.
     fn latch(&self, change: impl FnOnce(&mut State) -> Result<()>) -> Result<()> {
         let mut state = self.state.lock();
         if let Some(kind) = state.failed {
@@ -188,8 +194,9 @@ impl RedbEngine {
             return Err(Error::new(kind, context));
         }
         let changed = change(&mut state);
-        if let Err(error) = &changed {
-            state.failed = Some(error.kind());
+        match &changed {
+            Err(error) if error.kind() != ErrorKind::Full => state.failed = Some(error.kind()),
+            _ => {}
         }
         changed
     }
@@ -251,6 +258,8 @@ impl Engine for RedbEngine {
             return Ok(());
         }
         self.latch(|state| {
+            // Otherwise everything written on a full disk would wait in memory.
+            self.file.catch_up()?;
             state.is_dirty = true;
             self.commit(ops, false)
         })
@@ -258,8 +267,11 @@ impl Engine for RedbEngine {
 
     fn flush(&self) -> Result<()> {
         self.latch(|state| {
+            self.file.catch_up()?;
             if state.is_dirty {
                 self.commit(Vec::new(), true)?;
+                // Only now is it as durable as redb was told.
+                self.file.catch_up()?;
                 state.is_dirty = false;
             }
             Ok(())
@@ -311,50 +323,6 @@ impl Drop for RedbEngine {
         let db = self.db.take();
         let _ = catch_unwind(AssertUnwindSafe(|| drop(db)));
     }
-}
-
-/// redb's file, on a disk.
-#[derive(Debug)]
-struct Backend {
-    file: Arc<dyn File>,
-    path: PathBuf,
-}
-
-impl redb::StorageBackend for Backend {
-    fn len(&self) -> Result<u64, std::io::Error> {
-        self.file.len().map_err(told)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), std::io::Error> {
-        self.file
-            .read_exact_at(out, offset, &self.path)
-            .map_err(told)
-    }
-
-    fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
-        self.file.set_len(len).map_err(told)
-    }
-
-    fn sync_data(&self) -> Result<(), std::io::Error> {
-        self.file.sync_data().map_err(told)
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
-        self.file
-            .write_all_at(data, offset, &self.path)
-            .map_err(told)
-    }
-}
-
-/// What the disk says, in the words that redb passes on.
-fn told(error: tidestore_disk::Error) -> std::io::Error {
-    use std::io::ErrorKind as Cause;
-    let cause = match error.kind() {
-        tidestore_disk::ErrorKind::Full => Cause::StorageFull,
-        tidestore_disk::ErrorKind::Corruption => Cause::InvalidData,
-        _ => Cause::Other,
-    };
-    std::io::Error::new(cause, error)
 }
 
 /// Where an entry lies in the tree.

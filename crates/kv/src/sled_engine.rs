@@ -12,6 +12,7 @@
 //!
 //! # What goes wrong below
 //!
+//! - With too little space for what is to be written, sled is not asked: the write is refused as [`ErrorKind::Full`].
 //! - A failed write or flush latches: every later write and flush is refused, reads go on. sled
 //!   may have kept half of its structures, and a sync that failed must not be tried again.
 //!   Reopening does not heal that: the page cache may show what the device never got. The owner
@@ -41,6 +42,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use tidestore_disk::{Disk, File};
 
+use crate::batch::Op;
 use crate::{Batch, Engine, EngineKind, Error, ErrorKind, KeyValue, Range, Result, Table};
 
 /// The tables of one directory, in sled; see [`EngineKind::Sled`].
@@ -138,6 +140,24 @@ impl SledEngine {
     }
 }
 
+/// What sled needs besides the rows themselves: a segment, and pages that it writes anew.
+const ROOM_BYTES: u64 = 1 << 20;
+
+impl SledEngine {
+    /// Refuses what would not fit: sled does not survive a full disk.
+    fn check_room(&self, bytes: u64) -> Result<()> {
+        let need = bytes.saturating_mul(2).saturating_add(ROOM_BYTES);
+        match self.disk.free_bytes() {
+            Some(free) if free < need => {
+                let dir = self.dir.display();
+                let context = format!("sled directory {dir}: {free} bytes are free, {need} needed");
+                Err(Error::new(ErrorKind::Full, context))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Engine for SledEngine {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let value = self.ask("get", |tree| tree.get(place(table, key)))?;
@@ -179,6 +199,8 @@ impl Engine for SledEngine {
         if ops.is_empty() {
             return Ok(());
         }
+        let len = |op: &Op| op.key.len() + op.value.as_ref().map_or(0, Vec::len);
+        self.check_room(ops.iter().map(len).sum::<usize>() as u64)?;
         let mut changes = sled::Batch::default();
         for op in ops {
             let place = place(op.table, &op.key);
@@ -194,6 +216,9 @@ impl Engine for SledEngine {
 
     fn flush(&self) -> Result<()> {
         let mut synced = self.synced.lock();
+        if self.gate.read().is_dirty {
+            self.check_room(0)?;
+        }
         self.latch(|| {
             let number = synced.flushes + 1;
             {
@@ -207,7 +232,12 @@ impl Engine for SledEngine {
             }
             self.ask("flush", |tree| tree.flush())?;
             files::sync_blobs(self.disk.as_ref(), &self.dir, &mut synced.blobs)?;
-            synced.log.sync_data()?;
+            // Whatever the reason: what it was to make durable may be gone, and opening anew would not show it.
+            let flushed = synced.log.sync_data().map_err(Error::from);
+            flushed.map_err(|error| {
+                let context = format!("flush of sled directory {}", self.dir.display());
+                Error::new(ErrorKind::Io, context).with_source(error)
+            })?;
             mark::write(self.disk.as_ref(), &self.dir, number)?;
             synced.flushes = number;
             Ok(())

@@ -6,6 +6,10 @@
 //! engine once.
 //!
 //! Two maps lie over the engine: rows still being gathered, and rows on their way. Readers look through both.
+//!
+//! On a full disk rows go on gathering: the log has them and is trimmed only behind a flush. So a change that the log has
+//! taken does not fail, and with it the shard, because its view finds no space. redb survives a full disk by itself; sled
+//! takes nothing any more, is opened anew once there is space, and gets again what it was given since its last flush.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +19,7 @@ use tidestore_disk::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tidestore_disk::sync::{Mutex, RwLock};
 
 use crate::batch::Op;
+use crate::engine::open_plain;
 use crate::place;
 use crate::rebuild::{Rebuilt, copy, digest};
 use crate::{
@@ -24,6 +29,10 @@ use crate::{
 
 /// At so many bytes a writer hands the rows on by itself, so that memory stays bounded.
 const GATHERED_MAX: usize = 64 << 20;
+/// So many bytes may gather while the disk is full.
+const GATHERED_FULL_MAX: usize = 4 * GATHERED_MAX;
+/// With less space than this, sled is not opened anew: it would only fail again.
+const OPEN_BYTES_MIN: u64 = 4 << 20;
 /// Files smaller than this are not worth a copy.
 const COMPACT_BYTES_MIN: u64 = 16 << 20;
 /// So few changed rows are no reason to look at all of them.
@@ -52,8 +61,9 @@ pub(crate) struct WriteBack {
     /// Whether the engine failed last time. It is asked again before anything more is gathered: one that takes nothing
     /// any more must not be covered up.
     failed: AtomicBool,
-    /// Held while rows are handed on, so that the batches keep their order.
-    handing_on: Mutex<()>,
+    /// Held while rows are handed on, so that the batches keep their order. In it, what sled was given since its last
+    /// flush.
+    handing_on: Mutex<Changes>,
 }
 
 /// Bytes of the files, and rows in them.
@@ -89,6 +99,23 @@ impl WriteBack {
         }
     }
 
+    /// Adds rows to those that wait; answers whether there are too many.
+    fn gather(&self, batch: Batch) -> Result<bool> {
+        let ops = batch.into_checked_ops()?;
+        let mut layers = self.layers.write();
+        for Op { table, key, value } in ops {
+            let len = key.len() + value.as_ref().map_or(0, Vec::len);
+            layers.bytes += len + ROW_OVERHEAD;
+            layers.gathered.insert((table, key), value);
+        }
+        Ok(layers.bytes > GATHERED_MAX)
+    }
+
+    /// Whether the engine takes nothing for want of space only, and memory has room for more.
+    fn is_short_of_space(&self, error: &Error) -> bool {
+        error.kind() == ErrorKind::Full && self.layers.read().bytes < GATHERED_FULL_MAX
+    }
+
     fn watched(&self, done: Result<()>) -> Result<()> {
         self.failed.store(done.is_err(), Ordering::Relaxed);
         done
@@ -96,8 +123,51 @@ impl WriteBack {
 
     /// Hands everything that was gathered to the engine.
     fn hand_all_on(&self) -> Result<()> {
-        let _turn = self.handing_on.lock();
-        self.hand_all_on_in_turn()
+        self.hand_all_on_in_turn(&mut self.handing_on.lock())
+    }
+
+    /// Asks the engine to change; once more after it was opened anew, if the disk was full and is not any more.
+    fn change(&self, given: &Changes, change: impl Fn(&dyn Engine) -> Result<()>) -> Result<()> {
+        let mut changed = change(&**self.engine.read());
+        let is_full = |e: &Error| e.kind() == ErrorKind::Full && self.kind == EngineKind::Sled;
+        if changed.as_ref().is_err_and(is_full) && self.has_space() {
+            let opened = self.open_anew(given);
+            changed = opened.and_then(|()| change(&**self.engine.read()));
+        }
+        self.watched(changed)
+    }
+
+    /// Remembers what sled would lose if it had to be opened anew.
+    fn note_given(&self, given: &mut Changes, rows: &Changes) {
+        if self.kind == EngineKind::Sled {
+            let copies = rows.iter().map(|(place, row)| (place.clone(), row.clone()));
+            given.extend(copies);
+        }
+    }
+
+    /// Flushes the engine.
+    fn flush_in_turn(&self, given: &mut Changes) -> Result<()> {
+        self.change(given, |engine| engine.flush())?;
+        given.clear();
+        Ok(())
+    }
+
+    fn has_space(&self) -> bool {
+        let free = self.disk.free_bytes();
+        free.is_none_or(|free| free >= OPEN_BYTES_MIN)
+    }
+
+    /// Closes the engine, opens its files again, and gives it what it may have lost. Readers wait.
+    fn open_anew(&self, given: &Changes) -> Result<()> {
+        let mut engine = self.engine.write();
+        // First, so that nothing is written by two.
+        *engine = Arc::new(Closed(self.dir.clone()));
+        let place = place::find(&self.disk, &self.dir)?;
+        let (kind, dir) = place.unwrap_or_else(|| (self.kind, self.dir.clone()));
+        let opened = open_plain(kind, &self.disk, &dir)?;
+        opened.write(batch_of(given))?;
+        *engine = opened;
+        Ok(())
     }
 
     /// Refuses once it is not known where the tables are; opening them anew finds out.
@@ -112,7 +182,7 @@ impl WriteBack {
         Err(Error::new(ErrorKind::Io, context))
     }
 
-    fn hand_all_on_in_turn(&self) -> Result<()> {
+    fn hand_all_on_in_turn(&self, given: &mut Changes) -> Result<()> {
         self.check_place()?;
         loop {
             let leaving = {
@@ -127,7 +197,8 @@ impl WriteBack {
             if leaving.is_empty() {
                 return Ok(());
             }
-            self.watched(self.engine.read().write(batch_of(&leaving)))?;
+            self.change(given, |engine| engine.write(batch_of(&leaving)))?;
+            self.note_given(given, &leaving);
             self.handed_on
                 .fetch_add(leaving.len() as u64, Ordering::Relaxed);
             self.layers.write().leaving = Arc::default();
@@ -159,27 +230,32 @@ impl Engine for WriteBack {
     fn write(&self, batch: Batch) -> Result<()> {
         if self.failed.load(Ordering::Relaxed) {
             // In turn: a copy that is being made must not miss it.
-            let _turn = self.handing_on.lock();
-            self.hand_all_on_in_turn()?;
-            return self.watched(self.engine.read().write(batch));
+            let mut given = self.handing_on.lock();
+            let rows = changes_of(batch.clone())?;
+            let asked = self.hand_all_on_in_turn(&mut given);
+            let asked = asked.and_then(|()| self.change(&given, |e| e.write(batch.clone())));
+            return match asked {
+                Err(error) if self.is_short_of_space(&error) => self.gather(batch).map(drop),
+                Ok(()) => {
+                    self.note_given(&mut given, &rows);
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            };
         }
-        let ops = batch.into_checked_ops()?;
-        let is_full = {
-            let mut layers = self.layers.write();
-            for Op { table, key, value } in ops {
-                let len = key.len() + value.as_ref().map_or(0, Vec::len);
-                layers.bytes += len + ROW_OVERHEAD;
-                layers.gathered.insert((table, key), value);
-            }
-            layers.bytes > GATHERED_MAX
-        };
-        if is_full { self.hand_all_on() } else { Ok(()) }
+        if !self.gather(batch)? {
+            return Ok(());
+        }
+        match self.hand_all_on() {
+            Err(error) if self.is_short_of_space(&error) => Ok(()),
+            handed_on => handed_on,
+        }
     }
 
     fn flush(&self) -> Result<()> {
-        let _turn = self.handing_on.lock();
-        self.hand_all_on_in_turn()?;
-        self.watched(self.engine.read().flush())
+        let mut given = self.handing_on.lock();
+        self.hand_all_on_in_turn(&mut given)?;
+        self.flush_in_turn(&mut given)
     }
 
     fn waiting_bytes(&self) -> usize {
@@ -192,7 +268,7 @@ impl Engine for WriteBack {
 
     fn compact(&self, ratio: u64) -> Result<Option<Rebuilt>> {
         // Nothing reaches the engine meanwhile; what is written gathers in memory.
-        let _turn = self.handing_on.lock();
+        let mut given = self.handing_on.lock();
         let files = self.engine.read().size_on_disk()?;
         let mut measured = self.measured.lock();
         // Looking at every row is paid for by as many that were changed since, or by the growth of the files.
@@ -207,8 +283,8 @@ impl Engine for WriteBack {
         if files <= ratio.saturating_mul(logical) {
             return Ok(None);
         }
-        self.hand_all_on_in_turn()?;
-        self.watched(self.engine.read().flush())?;
+        self.hand_all_on_in_turn(&mut given)?;
+        self.flush_in_turn(&mut given)?;
         let from = Arc::clone(&self.engine.read());
         let copied = copy(&self.disk, &self.dir, &*from, self.kind, &mut |_| {})?;
         if let Err(error) = place::put(&self.disk, &self.dir, &copied.name) {
@@ -242,6 +318,54 @@ impl Engine for WriteBack {
     }
 }
 
+/// The rows of a batch; of two changes of one row, the later.
+fn changes_of(batch: Batch) -> Result<Changes> {
+    let ops = batch.into_checked_ops()?;
+    Ok(ops
+        .into_iter()
+        .map(|op| ((op.table, op.key), op.value))
+        .collect())
+}
+
+/// Stands where an engine was that is being opened anew, or could not be.
+#[derive(Debug)]
+struct Closed(PathBuf);
+
+impl Closed {
+    fn refuse<T>(&self) -> Result<T> {
+        let context = format!(
+            "tables {}: closed since the disk was full",
+            self.0.display()
+        );
+        Err(Error::new(ErrorKind::Full, context))
+    }
+}
+
+impl Engine for Closed {
+    fn get(&self, _: Table, _: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.refuse()
+    }
+
+    fn range(&self, _: Table, _: Range) -> Result<Vec<KeyValue>> {
+        self.refuse()
+    }
+
+    fn write(&self, _: Batch) -> Result<()> {
+        self.refuse()
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.refuse()
+    }
+
+    fn size_on_disk(&self) -> Result<u64> {
+        self.refuse()
+    }
+
+    fn kind(&self) -> EngineKind {
+        EngineKind::Sled
+    }
+}
 #[cfg(all(test, shuttle))]
 mod schedules;
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use common::{Change, DIR, Model, TABLES, apply, batch_of, contents, try_contents};
 use tidestore_disk::{Disk, Fault, SimDisk, Survival};
-use tidestore_kv::{Engine, EngineKind, Result, open};
+use tidestore_kv::{Engine, EngineKind, ErrorKind, Result, open};
 
 fn open_on(disk: &SimDisk) -> Result<Arc<dyn Engine>> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
@@ -169,5 +169,61 @@ fn a_truncated_file_is_an_error_and_stays_as_it_is() {
         disk.plant(&path, &whole[..len]).unwrap();
         let opened = open_on(&disk).and_then(|engine| try_contents(&*engine, &TABLES));
         assert!(opened.is_err(), "{len} bytes");
+    }
+}
+
+/// A full disk once ended the tables until they were opened again, reads included; and since every change of a view that fails
+/// poisons its shard, the store with them. Now what waits for space is shown, refused as not durable, and goes to the file
+/// later; and whenever the power goes, what was flushed is there and nothing half.
+#[test]
+fn a_full_disk_hides_nothing_is_over_when_there_is_space_and_a_crash_meanwhile_costs_nothing() {
+    let mut refused = 0;
+    for k in (0..).step_by(7) {
+        let disk = SimDisk::new();
+        let engine = open_on(&disk).unwrap();
+        let mut model = Model::new();
+        let mut durable = Model::new();
+        let mut possible = vec![model.clone()];
+        let mut was_crashed = false;
+        for n in 0..8_u8 {
+            // Full to the last byte, and space again, by turns.
+            disk.set_space((n % 4 < 2).then(|| disk.total_bytes() + u64::from(n) * 4_096));
+            if n == 1 {
+                disk.crash_at(k + 1);
+            }
+            let put = |key: u8| (0, vec![n, key], Some(vec![n; 3_000]));
+            let changes: Vec<Change> = (0..12).map(put).collect();
+            apply(&mut model, &changes);
+            possible.push(model.clone());
+            let done = engine
+                .write(batch_of(&changes))
+                .and_then(|()| engine.flush());
+            was_crashed |= disk.is_crashed();
+            if was_crashed {
+                break;
+            }
+            match done {
+                Ok(()) => {
+                    durable = model.clone();
+                    possible = vec![model.clone()];
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Full, "{k}: {error}");
+                    assert!(n % 4 < 2, "{k}: there is space");
+                    refused += 1;
+                }
+            }
+            assert_eq!(contents(&*engine, &TABLES), model, "{k}: a row is hidden");
+        }
+        for survival in Survival::LEVELS {
+            let found = open_on(&disk.crash(k, survival));
+            let found = contents(&*found.unwrap(), &TABLES);
+            let is_possible = found == durable || possible.contains(&found);
+            assert!(is_possible, "{k}, {survival:?}: {} rows", found.len());
+        }
+        if !was_crashed {
+            assert!(k > 20 && refused > 20, "{k} {refused}");
+            return;
+        }
     }
 }

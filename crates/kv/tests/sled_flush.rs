@@ -162,7 +162,7 @@ fn a_flush_without_changes_syncs_nothing() {
 fn after_a_failed_sync_writes_and_flushes_are_refused_and_reads_go_on() {
     for (file, cause, kind) in [
         ("db", Cause::Io, ErrorKind::Io),
-        ("db", Cause::Full, ErrorKind::Full),
+        ("db", Cause::Full, ErrorKind::Io),
         ("flushed.tmp", Cause::Io, ErrorKind::Io),
         ("blobs", Cause::Io, ErrorKind::Io),
     ] {

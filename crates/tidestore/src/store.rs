@@ -499,9 +499,12 @@ fn shorten(notices: &mut Vec<String>) {
     }
 }
 
-/// The open files, and a disk that closes them before anything fails for want of a descriptor.
+/// The open files, and a disk that closes them before anything fails for want of a descriptor. The rest of the process needs
+/// descriptors too: the cache is at most a quarter of them.
 fn with_room(env: Env, options: &Options) -> (Env, Arc<FileCache>) {
-    let files = Arc::new(FileCache::new(env.disk, options.open_files));
+    let most = env.disk.handles_max().map_or(usize::MAX, |most| most / 4);
+    let capacity = options.open_files.min(most.max(1));
+    let files = Arc::new(FileCache::new(env.disk, capacity));
     let disk = files.roomy_disk();
     (Env { disk, ..env }, files)
 }

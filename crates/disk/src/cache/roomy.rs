@@ -47,6 +47,14 @@ impl Disk for RoomyDisk {
         self.0.with_room(|disk| disk.lock(path))
     }
 
+    fn free_bytes(&self) -> Option<u64> {
+        self.0.disk.free_bytes()
+    }
+
+    fn handles_max(&self) -> Option<usize> {
+        self.0.disk.handles_max()
+    }
+
     fn native_path(&self, path: &Path) -> Option<PathBuf> {
         self.0.disk.native_path(path)
     }
