@@ -64,7 +64,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// From so many bytes on, rows of the tables are handed on here, so that no writer has to.
 const WAITING_BYTES: usize = 8 << 20;
 /// How often recalled contents are taken off the disk: it costs a flush.
-const SCRUB: Duration = Duration::from_hours(1);
+const PURGE: Duration = Duration::from_hours(1);
 /// So many recalled messages wait in memory to be taken off the disk; then that is done earlier.
 const REDACTED_MAX: usize = 262_144;
 /// How often an idle store notes that it is alive.
@@ -150,7 +150,7 @@ fn tidy(bell: &Bell, shards: &Shards, every: Duration) {
             .map_or(Duration::ZERO, |shard| shard.monotonic())
     };
     let (mut expire_at, mut alive_at) = (clock() + every, clock() + ALIVE);
-    let mut scrub_at = clock() + SCRUB;
+    let mut purge_at = clock() + PURGE;
     // What a crash interrupted.
     do_chores(shards);
     while bell.wait(TICK) {
@@ -180,13 +180,13 @@ fn tidy(bell: &Bell, shards: &Shards, every: Duration) {
                 Err(error) => tracing::warn!(%error, "expiry failed and will be repeated"),
             }
         }
-        let is_scrub_time = now >= scrub_at;
-        if is_scrub_time {
-            scrub_at = now + SCRUB;
+        let is_purge_time = now >= purge_at;
+        if is_purge_time {
+            purge_at = now + PURGE;
         }
         for shard in &shards.list {
-            let is_due = is_scrub_time || shard.redacted.read().messages.len() > REDACTED_MAX;
-            if is_due && let Err(error) = shard.scrub(&mut MergeReport::default()) {
+            let is_due = is_purge_time || shard.redacted.read().messages.len() > REDACTED_MAX;
+            if is_due && let Err(error) = shard.purge(&mut MergeReport::default()) {
                 tracing::warn!(shard = shard.number, %error, "recalled contents could not be removed yet");
             }
         }

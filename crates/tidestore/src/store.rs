@@ -336,7 +336,7 @@ impl Store {
             let mut report = MergeReport::default();
             for shard in &inner.shards.list {
                 shard.merge(true, &mut report)?;
-                shard.scrub(&mut report)?;
+                shard.purge(&mut report)?;
             }
             Ok(report)
         })

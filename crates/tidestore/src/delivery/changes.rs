@@ -18,7 +18,7 @@ use tidestore_plan::{AttachmentId, UserId, message_content};
 use crate::app::App;
 use crate::delivery::intake::is_there;
 use crate::delivery::tables::{
-    CHANGES, PINS, SCRUBS, delete_aging, key_of, number, number_behind, put_aging,
+    CHANGES, PINS, PURGES, delete_aging, key_of, number, number_behind, put_aging,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::millis;
@@ -195,7 +195,7 @@ fn recall_row(
     put_change(rows, app, conversation, message.id, &row)?;
     let attachments = message.attachments.iter();
     let attachments: Vec<u8> = attachments.flat_map(|id| id.to_bytes()).collect();
-    rows.put_bytes(SCRUBS, key_of(app).number(message.id.0), attachments);
+    rows.put_bytes(PURGES, key_of(app).number(message.id.0), attachments);
     let pin = pins(app, conversation).number(message.id.0);
     delete_aging(rows, app, message.id, PINS, pin);
     Ok(())

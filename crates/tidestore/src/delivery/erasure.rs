@@ -176,7 +176,7 @@ impl App {
                     redacted.senders.insert((app, name.as_str().into()), last);
                     Ok(())
                 })?;
-                shard.scrub(&mut MergeReport::default())?;
+                shard.purge(&mut MergeReport::default())?;
             }
             Ok(())
         })

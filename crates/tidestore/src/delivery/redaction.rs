@@ -9,7 +9,7 @@ use tidestore_kv::{Engine, scan};
 use tidestore_messages::{AppId, MessageId, Redacted};
 use tidestore_plan::AttachmentId;
 
-use crate::delivery::tables::{ERASED, SCRUBS, number, number_behind, text};
+use crate::delivery::tables::{ERASED, PURGES, number, number_behind, text};
 use crate::error::Result;
 use crate::expiry::MergeReport;
 use crate::shard::{Command, Shard};
@@ -17,7 +17,7 @@ use crate::shard::{Command, Shard};
 /// What the tables say has to go.
 pub(crate) fn load(engine: &dyn Engine) -> Result<Redacted> {
     let mut redacted = Redacted::default();
-    each_scrub(engine, |app, id, _| {
+    each_purge(engine, |app, id, _| {
         redacted.messages.insert((app, id));
     })?;
     scan(engine, ERASED, b"", |key, value| {
@@ -32,11 +32,11 @@ pub(crate) fn load(engine: &dyn Engine) -> Result<Redacted> {
 }
 
 /// Shows every recalled message that may still lie somewhere, and what it refers to.
-fn each_scrub(
+fn each_purge(
     engine: &dyn Engine,
     mut visit: impl FnMut(AppId, MessageId, Vec<AttachmentId>),
 ) -> Result<()> {
-    scan(engine, SCRUBS, b"", |key, value| {
+    scan(engine, PURGES, b"", |key, value| {
         let (attachments, _) = value.as_chunks::<16>();
         let attachments = attachments.iter().copied().map(AttachmentId::from_bytes);
         if let Some((app, _)) = key.split_first_chunk::<4>()
@@ -53,7 +53,7 @@ fn each_scrub(
 /// What recalled messages refer to, by app: references that have to be taken back before the pass forgets them.
 pub(crate) fn references(engine: &dyn Engine) -> Result<Vec<(AppId, MessageId, AttachmentId)>> {
     let mut found = Vec::new();
-    each_scrub(engine, |app, id, attachments| {
+    each_purge(engine, |app, id, attachments| {
         found.extend(
             attachments
                 .into_iter()
@@ -65,7 +65,7 @@ pub(crate) fn references(engine: &dyn Engine) -> Result<Vec<(AppId, MessageId, A
 
 impl Shard {
     /// Takes off the disk what was recalled or erased before this call.
-    pub(crate) fn scrub(&self, report: &mut MergeReport) -> Result<()> {
+    pub(crate) fn purge(&self, report: &mut MergeReport) -> Result<()> {
         let redacted = self.redacted.read().clone();
         if redacted.is_empty() {
             return Ok(());
@@ -81,15 +81,15 @@ impl Shard {
             }
         }
         self.ask_own(Command::DropSpares)?;
-        self.forget_scrubbed(&redacted)
+        self.forget_purged(&redacted)
     }
 
-    fn forget_scrubbed(&self, redacted: &Redacted) -> Result<()> {
+    fn forget_purged(&self, redacted: &Redacted) -> Result<()> {
         let done = redacted.clone();
         self.change_own(move |rows, _| {
             for (app, id) in &done.messages {
                 let key = [app.0.to_be_bytes().as_slice(), &id.0.to_be_bytes()].concat();
-                rows.delete(SCRUBS, key);
+                rows.delete(PURGES, key);
             }
             for (app, user) in done.senders.keys() {
                 let key = [app.0.to_be_bytes().as_slice(), user.as_bytes()].concat();

@@ -9,7 +9,7 @@ use crate::delivery::intake::IntakeRow;
 use crate::delivery::reactions::{ReactionRow, TallyRow};
 use crate::delivery::tables::{
     ACTIVITY, AGING, CHANGES, DEVICES, ERASED, ERASING, HIDDEN, INTAKE, INTAKE_OF, OPEN_HISTORY,
-    PINS, REACTED, REACTIONS, SCRUBS, SENT, TALLIES, VIEWS, read_short_number,
+    PINS, REACTED, REACTIONS, PURGES, SENT, TALLIES, VIEWS, read_short_number,
 };
 use crate::delivery::views::ViewRow;
 
@@ -29,7 +29,7 @@ pub(crate) fn recode_row(table: Table, value: &[u8]) -> Option<Result<Vec<u8>, M
         SENT => is(read_short_number(value).is_ok()),
         HIDDEN | REACTED | PINS | ERASED => is(value.len() == 8),
         ERASING => is(value.len() == 1),
-        SCRUBS => is(value.len().is_multiple_of(16)),
+        PURGES => is(value.len().is_multiple_of(16)),
         OPEN_HISTORY | ACTIVITY | INTAKE_OF | AGING => is(value.is_empty()),
         _ => return None,
     })

@@ -30,7 +30,7 @@
 //! | 58 `TALLIES` | app, id | `TallyRow` |
 //! | 59 `PINS` | app, conversation, 0, id | when |
 //! | 60 `AGING` | app, id, table (1), the rest of another row's key | nothing: that row goes when the message expires |
-//! | 61 `SCRUBS` | app, id | the ids of its attachments (16 each): a recalled message whose content may still lie in a file |
+//! | 61 `PURGES` | app, id | the ids of its attachments (16 each): a recalled message whose content may still lie in a file |
 //! | 62 `ERASED` | app, user | the last id of his that is erased, while contents may still lie in files |
 
 use std::collections::BTreeSet;
@@ -59,7 +59,7 @@ pub(crate) const REACTIONS: Table = Table(57);
 pub(crate) const TALLIES: Table = Table(58);
 pub(crate) const PINS: Table = Table(59);
 pub(crate) const AGING: Table = Table(60);
-pub(crate) const SCRUBS: Table = Table(61);
+pub(crate) const PURGES: Table = Table(61);
 pub(crate) const ERASED: Table = Table(62);
 
 /// Every key begins with its app.
