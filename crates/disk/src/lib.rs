@@ -2,6 +2,7 @@
 //!
 //! - [`Disk`], [`File`], [`Clock`] and [`Entropy`] are the seams; [`Env`] holds one of each.
 //! - [`RealDisk`], [`RealClock`] and [`OsEntropy`] are the machine.
+//! - [`ShadowDisk`] lies over another disk and keeps what is written in memory.
 //! - [`SimDisk`], [`SimClock`] and [`SimEntropy`] are a machine that crashes, fails, fills up, rots
 //!   and lies about the time on command, and does the same again for the same seed.
 //! - [`encode_frame`] and [`decode_frame`] tell one's own bytes from damage, [`atomic_replace`]
@@ -45,6 +46,7 @@ mod path;
 mod real;
 mod replace;
 mod rng;
+mod shadow;
 mod sim;
 pub mod sync;
 mod traits;
@@ -59,5 +61,6 @@ pub use frame::{FRAME_HEADER_BYTES, FrameError, Seal, checksum, decode_frame, en
 pub use names::{NameError, decode_name, encode_name};
 pub use real::RealDisk;
 pub use replace::{TEMPORARY_SUFFIX, atomic_replace, read_small};
+pub use shadow::ShadowDisk;
 pub use sim::{Fault, OpKind, SimDisk, Survival};
 pub use traits::{Disk, Entropy, Entry, EntryKind, File, Lock, Metadata, OpenMode, PUNCH_BYTES};

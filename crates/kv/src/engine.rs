@@ -37,6 +37,21 @@ pub trait Engine: Debug + Send + Sync + 'static {
     /// What the engine reports about the bytes it reads; nothing changes.
     fn range(&self, table: Table, range: Range) -> Result<Vec<KeyValue>>;
 
+    /// As [`range`](Engine::range), but a row whose value is damaged is there with no value instead of failing the page:
+    /// for saving what is left of damaged tables.
+    ///
+    /// # Errors
+    ///
+    /// As [`range`](Engine::range), for damage that hides which rows there are.
+    #[doc(hidden)]
+    fn range_damaged(&self, table: Table, range: Range) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>)>> {
+        let rows = self.range(table, range)?;
+        Ok(rows
+            .into_iter()
+            .map(|(key, value)| (key, Some(value)))
+            .collect())
+    }
+
     /// Applies a batch, all of it or nothing, over all tables.
     ///
     /// # Errors

@@ -61,6 +61,7 @@ mod place;
 mod rebuild;
 mod redb_engine;
 mod rows;
+mod salvage;
 mod scan;
 mod sled_engine;
 mod write_back;
@@ -75,6 +76,7 @@ pub use place::CURRENT;
 pub use rebuild::{Rebuilt, rebuild};
 pub use redb_engine::RedbEngine;
 pub use rows::{Rows, each_row, page_of, row};
+pub use salvage::{LostRows, Rescued, Staged, TableProblem, check, rescue, stage};
 pub use scan::scan;
 pub use sled_engine::SledEngine;
 #[doc(hidden)]

@@ -107,7 +107,7 @@ fn remove_dir(disk: &Arc<dyn Disk>, dir: &Path) -> Result<()> {
     Ok(disk.remove_dir(dir)?)
 }
 
-fn current(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Option<String>> {
+pub(crate) fn current(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Option<String>> {
     let bytes = match read_small(&**disk, &dir.join(CURRENT), LEN_MAX) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == disk::ErrorKind::NotFound => return Ok(None),
@@ -129,13 +129,13 @@ fn current(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Option<String>> {
     Ok(Some(name.to_owned()))
 }
 
-fn kind_of(name: &str) -> Option<EngineKind> {
+pub(crate) fn kind_of(name: &str) -> Option<EngineKind> {
     number_of(name)?;
     name.split_once('-')?.0.parse().ok()
 }
 
 /// The number of a subdirectory of tables, by its name.
-fn number_of(name: &str) -> Option<u32> {
+pub(crate) fn number_of(name: &str) -> Option<u32> {
     let (kind, number) = name.split_once('-')?;
     kind.parse::<EngineKind>().ok()?;
     number.parse().ok().filter(|_| number.len() == 6)

@@ -89,12 +89,23 @@ impl RedbEngine {
         disk.create_dir_all(dir)?;
         let path = dir.join(FILE);
         match disk.open(&path, OpenMode::Write) {
-            Ok(file) => Self::open_file(disk, path, file),
+            Ok(file) => Self::open_file(disk, path, file, false),
             Err(error) if error.kind() == tidestore_disk::ErrorKind::NotFound => {
                 Self::create(disk, dir, path)
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Opens tables that are there, and compares the checksum of every page first: reads the whole file.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); [`ErrorKind::Corruption`] for any page that is not as it was written.
+    pub(crate) fn open_checked(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Self> {
+        let path = dir.join(FILE);
+        let file = disk.open(&path, OpenMode::Write)?;
+        Self::open_file(disk, path, file, true)
     }
 
     /// Makes the file under another name first: redb refuses one that it was not done with.
@@ -107,19 +118,25 @@ impl RedbEngine {
             _ => {}
         }
         let file = disk.open(&unfinished, OpenMode::CreateNew)?;
-        let engine = Self::open_file(disk, path, file)?;
+        let engine = Self::open_file(disk, path, file, false)?;
         disk.rename(&unfinished, &engine.path)?;
         disk.sync_dir(dir)?;
         Ok(engine)
     }
 
-    fn open_file(disk: &Arc<dyn Disk>, path: PathBuf, file: Arc<dyn File>) -> Result<Self> {
+    fn open_file(
+        disk: &Arc<dyn Disk>,
+        path: PathBuf,
+        file: Arc<dyn File>,
+        is_checked: bool,
+    ) -> Result<Self> {
         let file = RedbFile::new(file, path.clone());
         let backend = Backend(Arc::clone(&file));
         let context = || format!("open {}", path.display());
         let opened = catch_unwind(AssertUnwindSafe(|| {
             Database::builder()
                 .set_cache_size(CACHE_BYTES)
+                .set_check_integrity_on_open(is_checked)
                 .create_with_backend(backend)
         }));
         let db = match opened {
@@ -214,42 +231,22 @@ impl Engine for RedbEngine {
     }
 
     fn range(&self, table: Table, range: Range) -> Result<Vec<KeyValue>> {
-        if range.limit == 0 || range.is_hollow() {
-            return Ok(Vec::new());
-        }
-        let bound = |bound: &Bound<Vec<u8>>, open: Bound<Vec<u8>>| match bound {
-            Bound::Included(key) => Bound::Included(place(table, key)),
-            Bound::Excluded(key) => Bound::Excluded(place(table, key)),
-            Bound::Unbounded => open,
-        };
-        let start = bound(&range.start, Bound::Included(vec![table.0]));
-        let next = table.0.checked_add(1);
-        let last = next.map_or(Bound::Unbounded, |next| Bound::Excluded(vec![next]));
-        let end = bound(&range.end, last);
-        let rows = self.ask(|db| {
-            let tree = db.begin_read()?.open_table(TREE)?;
-            let bounds = (
-                start.as_ref().map(Vec::as_slice),
-                end.as_ref().map(Vec::as_slice),
-            );
-            let rows = tree.range::<&[u8]>(bounds)?;
-            let copy = |row: Found<'_>| {
-                let (key, value) = row?;
-                Ok((key.value().to_vec(), value.value().to_vec()))
-            };
-            if range.reverse {
-                rows.rev().take(range.limit).map(copy).collect()
-            } else {
-                rows.take(range.limit)
-                    .map(copy)
-                    .collect::<Result<Vec<_>, redb::Error>>()
-            }
-        })?;
         let checked = |(place, value): KeyValue| {
             let value = self.checked(&place, value)?;
             Ok((place.get(1..).unwrap_or_default().to_vec(), value))
         };
-        rows.into_iter().map(checked).collect()
+        self.stored(table, &range)?
+            .into_iter()
+            .map(checked)
+            .collect()
+    }
+
+    fn range_damaged(&self, table: Table, range: Range) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>)>> {
+        let told = |(place, value): KeyValue| {
+            let value = self.checked(&place, value).ok();
+            (place.get(1..).unwrap_or_default().to_vec(), value)
+        };
+        Ok(self.stored(table, &range)?.into_iter().map(told).collect())
     }
 
     fn write(&self, batch: Batch) -> Result<()> {
@@ -288,6 +285,41 @@ impl Engine for RedbEngine {
 }
 
 impl RedbEngine {
+    /// Rows as redb has them: places with values that end with their checksum.
+    fn stored(&self, table: Table, range: &Range) -> Result<Vec<KeyValue>> {
+        if range.limit == 0 || range.is_hollow() {
+            return Ok(Vec::new());
+        }
+        let bound = |bound: &Bound<Vec<u8>>, open: Bound<Vec<u8>>| match bound {
+            Bound::Included(key) => Bound::Included(place(table, key)),
+            Bound::Excluded(key) => Bound::Excluded(place(table, key)),
+            Bound::Unbounded => open,
+        };
+        let start = bound(&range.start, Bound::Included(vec![table.0]));
+        let next = table.0.checked_add(1);
+        let last = next.map_or(Bound::Unbounded, |next| Bound::Excluded(vec![next]));
+        let end = bound(&range.end, last);
+        self.ask(|db| {
+            let tree = db.begin_read()?.open_table(TREE)?;
+            let bounds = (
+                start.as_ref().map(Vec::as_slice),
+                end.as_ref().map(Vec::as_slice),
+            );
+            let rows = tree.range::<&[u8]>(bounds)?;
+            let copy = |row: Found<'_>| {
+                let (key, value) = row?;
+                Ok((key.value().to_vec(), value.value().to_vec()))
+            };
+            if range.reverse {
+                rows.rev().take(range.limit).map(copy).collect()
+            } else {
+                rows.take(range.limit)
+                    .map(copy)
+                    .collect::<Result<Vec<_>, redb::Error>>()
+            }
+        })
+    }
+
     /// A value without its checksum, if that fits.
     fn checked(&self, place: &[u8], mut value: Vec<u8>) -> Result<Vec<u8>> {
         let len = value.len().checked_sub(CRC_BYTES);

@@ -46,6 +46,7 @@ mod format;
 mod inspect;
 mod log;
 mod recovery;
+mod salvage;
 mod traits;
 
 pub use error::{BoxError, Error, ErrorKind, Result};
@@ -53,4 +54,5 @@ pub use format::decode_frame;
 pub use inspect::{LogFileReport, inspect};
 pub use log::{FileLog, LogOptions};
 pub use recovery::{Notice, RecoveryReport};
+pub use salvage::{LogDamage, LogSalvage, RebuiltLog, salvage, write_rebuilt};
 pub use traits::{Log, Position, Visitor};

@@ -76,6 +76,7 @@
 
 #![warn(clippy::indexing_slicing)]
 
+mod carry;
 #[doc(hidden)]
 pub mod codec;
 mod days;
@@ -95,6 +96,7 @@ mod verify;
 mod version;
 mod view;
 
+pub use carry::{Carried, DamagedRun, DamagedSegment};
 pub use days::{DAY_MILLIS, DayCount, DayShare, SegmentDays, day_of};
 pub use error::{Error, ErrorKind, Result};
 #[doc(hidden)]
@@ -104,12 +106,12 @@ pub use memtable::Applied;
 pub use merge::{MergeJob, MergeTime, Merged};
 pub use page::{Cursor, Direction, Page};
 pub use read::Count;
-pub use receipts::{Receipt, ReceiptKey, ReceiptRunMeta};
+pub use receipts::{Receipt, ReceiptKey, ReceiptRunMeta, describe_receipts};
 pub use redact::Redacted;
 pub use segment::{
-    AppShare, Block, BlockCache, Bounds, Bucket, CacheBytes, CacheUse, Io, Lookup, Owner, Run,
-    Segment, SegmentHead, SegmentMeta, SegmentOptions, SegmentReport, SegmentScan, SegmentWriter,
-    StoreId, inspect,
+    AppShare, Block, BlockCache, Bounds, Bucket, CacheBytes, CacheUse, Io, Lookup, LostRun, Owner,
+    Run, Salvage, Segment, SegmentHead, SegmentMeta, SegmentOptions, SegmentReport, SegmentScan,
+    SegmentWriter, StoreId, conversation_hash, identify, inspect, meta_of_header,
 };
 pub use types::{
     AppId, Conversation, ConversationError, Kind, Message, MessageId, Parties, Revision, Seq,

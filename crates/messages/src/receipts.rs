@@ -335,6 +335,33 @@ impl ReceiptRun {
     }
 }
 
+/// Reads a receipt run of which nothing is known but its path, to the end, and says what the manifest would remember of
+/// it; when it was written is not in the file.
+///
+/// # Errors
+///
+/// [`Corruption`](crate::ErrorKind::Corruption) with the offset of the damage, also for a run of another store or shard.
+pub fn describe_receipts(
+    disk: &Arc<dyn Disk>,
+    path: &Path,
+    store: StoreId,
+    shard: u16,
+    written: Millis,
+) -> Result<ReceiptRunMeta> {
+    let file = disk.open(path, OpenMode::Read)?;
+    let mut header = [0; HEADER_LEN];
+    file.read_exact_at(&mut header, 0, path)?;
+    let meta = ReceiptRunMeta {
+        generation: le_u64(&header, 16),
+        count: le_u64(&header, 24),
+        written,
+        file_len: file.len()?,
+    };
+    let run = ReceiptRun::open(path.to_owned(), store, shard, meta.clone());
+    run.verify(&FileCache::new(Arc::clone(disk), 1))?;
+    Ok(meta)
+}
+
 /// Where and when a run is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RunPlace {

@@ -435,6 +435,11 @@ impl MessageView {
         self.generations.next()
     }
 
+    /// Takes a number for a new file.
+    pub(crate) fn take_generation(&self) -> u64 {
+        self.generations.take()
+    }
+
     /// Says that every file number below `next` is used up. A replay must say so before anything is written: a number
     /// used twice would replace a file that is needed.
     pub fn raise_generation(&self, next: u64) {

@@ -85,7 +85,7 @@ pub(crate) struct IdPageEntry {
 }
 
 /// Hashes what the locator is searched by; keyed, so that nobody outside can make names collide.
-pub(crate) fn locator_hash(store: StoreId, app: AppId, conversation: &Conversation) -> u64 {
+pub fn locator_hash(store: StoreId, app: AppId, conversation: &Conversation) -> u64 {
     use std::hash::Hasher;
     let mut hasher = SipHasher13::new_with_key(&store.0);
     hasher.write(&app.0.to_le_bytes());

@@ -119,7 +119,12 @@ fn read(file: &dyn tidestore_disk::File, into: &mut [u8], at: u64, path: &Path) 
 }
 
 /// Checks the trailer, which stands at `at`, and returns where the footer begins.
-fn check_trailer(head: &SegmentHead, trailer: &[u8], at: u64, path: &Path) -> Result<u64> {
+pub(crate) fn check_trailer(
+    head: &SegmentHead,
+    trailer: &[u8],
+    at: u64,
+    path: &Path,
+) -> Result<u64> {
     let bad = |detail: String| Err(Error::corruption(path, at, detail));
     if !trailer.ends_with(MAGIC) {
         return bad("the file does not end as a segment does".to_owned());
