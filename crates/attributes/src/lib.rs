@@ -39,6 +39,7 @@
 
 mod attributes;
 mod error;
+mod mend;
 mod recount;
 mod rooms;
 mod rows;
@@ -47,6 +48,7 @@ mod users;
 
 pub use attributes::{Attributes, AttributesEditor, Scope, Total};
 pub use error::{Error, ErrorKind, Result};
+pub use mend::mend;
 pub use rooms::{KeyResults, Refusal, RoomAttribute};
 #[doc(hidden)]
 pub use rows::recode_row;

@@ -1,20 +1,22 @@
 //! Looking attachments up. Reads the tables and no file.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use tidestore_disk::Millis;
+use tidestore_disk::{FileCache, Millis};
 use tidestore_kv::{Engine, Overlay, Range, decode_row, prefix_range, scan};
 use tidestore_plan::{AppId, AttachmentId};
 
-use crate::attachment::Attachment;
-use crate::content::Location;
+use crate::attachment::{Attachment, ContentHash};
+use crate::content::{Content, Location};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id;
 use crate::site::{Apps, volume_path};
 use crate::tables::{
-    ATTACHMENTS, AttachmentRow, BLOB_USAGE, CONTENTS, ContentRow, DayUsage, MARKS, VOLUMES,
-    VolumeRow, app_key, app_of, attachment_key, number_at, volume_key,
+    ATTACHMENTS, AttachmentRow, BLOB_USAGE, CONTENTS, ContentRow, DayUsage, MARKS, PLACES,
+    PlaceRow, PlaceState, VOLUMES, VolumeRow, app_key, app_of, attachment_key, number_at,
+    volume_key,
 };
 
 /// What decides whether an attachment can be read.
@@ -139,6 +141,28 @@ pub fn list(
     Ok(found)
 }
 
+/// Every attachment of an app that has one of these contents. Costs a look at each of its attachments.
+///
+/// # Errors
+///
+/// What the tables report.
+pub fn with_contents(
+    engine: &dyn Engine,
+    app: AppId,
+    hashes: &BTreeSet<ContentHash>,
+) -> Result<Vec<Attachment>> {
+    let mut found = Vec::new();
+    scan(engine, ATTACHMENTS, &app_key(app, b""), |key, value| {
+        let row: AttachmentRow = decode_row(ATTACHMENTS, key, value)?;
+        let id = key.get(4..).and_then(|id| id.first_chunk());
+        if let Some(id) = id.filter(|_| hashes.contains(&row.hash)) {
+            found.push(row.attachment(AttachmentId::from_bytes(*id)));
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
 /// What an app stores in one shard, by day of upload.
 ///
 /// # Errors
@@ -183,6 +207,75 @@ pub fn volumes(engine: &dyn Engine, apps: &dyn Apps, shard: u16) -> Result<Vec<N
         volumes.push(NamedVolume { app, number, path });
     }
     Ok(volumes)
+}
+
+/// Where the contents lie that a volume holds and attachments have, with their hashes.
+///
+/// # Errors
+///
+/// What the tables report.
+pub fn contents_of(
+    engine: &dyn Engine,
+    volume: &NamedVolume,
+) -> Result<Vec<(Location, ContentHash)>> {
+    let mut places = Vec::new();
+    scan(
+        engine,
+        PLACES,
+        &volume.number.to_be_bytes(),
+        |key, value| {
+            let place: PlaceRow = decode_row(PLACES, key, value)?;
+            if place.state == PlaceState::Live {
+                places.push((number_at(key, 8), place.hash));
+            }
+            Ok(())
+        },
+    )?;
+    let mut contents = Vec::new();
+    for (offset, hash) in places {
+        let key = app_key(volume.app, &hash);
+        let Some(value) = engine.get(CONTENTS, &key)? else {
+            continue;
+        };
+        let row: ContentRow = decode_row(CONTENTS, &key, &value)?;
+        if (row.volume, row.offset) == (volume.number, offset) {
+            let at = Location {
+                path: volume.path.clone(),
+                volume: volume.number,
+                offset,
+                record: row.record,
+            };
+            contents.push((at, hash));
+        }
+    }
+    Ok(contents)
+}
+
+/// Reads a content past every cache but that of open files, and compares it with its checksums and hash.
+///
+/// # Errors
+///
+/// [`ErrorKind::Corruption`](crate::ErrorKind::Corruption) with file and offset, or what the disk reports.
+pub fn read_through(
+    files: &FileCache,
+    store: [u8; 16],
+    at: &Location,
+    hash: &ContentHash,
+) -> Result<u64> {
+    let content = Content::open(files, store, at.clone())?
+        .ok_or_else(|| Error::corruption(&at.path, 0, "the file is missing"))?;
+    let mut hasher = blake3::Hasher::new();
+    for index in 0..content.head().chunks.len() {
+        hasher.update(&content.chunks(index..index + 1)?);
+    }
+    if hasher.finalize().as_bytes() == hash && content.head().hash == *hash {
+        return Ok(content.len());
+    }
+    Err(Error::corruption(
+        &at.path,
+        at.offset,
+        "the content has another hash",
+    ))
 }
 
 /// Up to which position of another shard's log the references of its messages are noted here.

@@ -96,7 +96,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use format::{CHUNK_BYTES, Chunk, RecordHead, Span, VolumeHead};
 pub use inspect::{FoundRecord, VolumeReport, inspect};
 pub use intake::{Destination, HEADROOM, Intake, Prepared, Tally};
-pub use recount::{ReadThrough, Recount, RecountedVolume, recount};
+pub use recount::{DamagedContent, ReadThrough, Recount, RecountedVolume, VolumeDamage, recount};
 #[doc(hidden)]
 pub use rows::recode_row;
 pub use site::{Apps, Site};

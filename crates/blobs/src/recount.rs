@@ -10,7 +10,7 @@ use tidestore_plan::{AppId, AttachmentId};
 use crate::attachment::{ContentHash, MESSAGE};
 use crate::content::{Content, Location};
 use crate::error::Result;
-use crate::format::{BLOCK_BYTES, VolumeHead, blocks_of};
+use crate::format::{BLOCK_BYTES, Span, VolumeHead, blocks_of};
 use crate::site::{Apps, volume_path};
 use crate::tables::{
     ATTACHMENTS, AttachmentRow, BLOB_USAGE, CONTENTS, ContentRow, DUE, DayUsage, PLACES, PlaceRow,
@@ -37,6 +37,10 @@ pub struct RecountedVolume {
     pub app: AppId,
     /// Its number.
     pub number: u64,
+    /// Length of the file.
+    pub len: u64,
+    shard: u16,
+    bucket: Span,
     /// The contents that live there.
     contents: Vec<(Location, ContentHash)>,
 }
@@ -239,6 +243,9 @@ impl Count<'_> {
                 path,
                 app,
                 number,
+                len: row.len,
+                shard,
+                bucket: row.bucket,
                 contents,
             });
         }
@@ -311,6 +318,30 @@ pub struct ReadThrough {
     pub problems: Vec<String>,
 }
 
+/// What of a volume cannot be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VolumeDamage {
+    /// What is wrong with its header, or with the whole file.
+    pub head: Option<String>,
+    /// Contents that cannot be read.
+    pub contents: Vec<DamagedContent>,
+    /// How many can.
+    pub whole: u64,
+}
+
+/// A content that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedContent {
+    /// Its hash.
+    pub hash: ContentHash,
+    /// Where its record lies.
+    pub offset: u64,
+    /// Bytes of the record's blocks.
+    pub len: u64,
+    /// What is wrong.
+    pub why: String,
+}
+
 impl RecountedVolume {
     /// Reads the header and every content, and compares them with their checksums and hashes.
     pub fn read_through(&self, files: &FileCache, store: [u8; 16]) -> ReadThrough {
@@ -328,6 +359,38 @@ impl RecountedVolume {
             }
         }
         found
+    }
+
+    /// Reads everything as [`read_through`](Self::read_through) does, and says which contents cannot be read.
+    pub fn damage(&self, files: &FileCache, store: [u8; 16]) -> VolumeDamage {
+        let mut damage = VolumeDamage {
+            head: self.check_head(files, store).err(),
+            ..VolumeDamage::default()
+        };
+        for (at, hash) in &self.contents {
+            match read_content(files, store, at, hash) {
+                Ok(_) => damage.whole += 1,
+                Err(why) => damage.contents.push(DamagedContent {
+                    hash: *hash,
+                    offset: at.offset,
+                    len: blocks_of(at.record),
+                    why,
+                }),
+            }
+        }
+        damage
+    }
+
+    /// The header as it was written: all that it says is in the tables.
+    pub fn header(&self, store: [u8; 16]) -> Vec<u8> {
+        let head = VolumeHead {
+            store,
+            app: self.app,
+            shard: self.shard,
+            number: self.number,
+            bucket: self.bucket,
+        };
+        head.encode()
     }
 
     fn check_head(&self, files: &FileCache, store: [u8; 16]) -> Result<(), String> {

@@ -49,6 +49,7 @@ mod counters;
 mod cursor;
 mod directory;
 mod error;
+mod mend;
 mod presence;
 mod rows;
 mod sending;
@@ -65,6 +66,7 @@ pub use counters::Counters;
 pub use cursor::Page;
 pub use directory::{Directory, Editor, Effect, Scope};
 pub use error::{Error, ErrorKind, Result};
+pub use mend::mend;
 pub use presence::Subscription;
 #[doc(hidden)]
 pub use rows::recode_row;

@@ -367,7 +367,7 @@ impl File for ShadowFile {
         let mut bytes = self.bytes.write();
         if len < bytes.len {
             let last = len / BLOCK;
-            if len % BLOCK != 0 {
+            if !len.is_multiple_of(BLOCK) {
                 let mut block = self.block(&bytes, last)?;
                 let within = usize::try_from(len % BLOCK).unwrap_or_default();
                 block.get_mut(within..).unwrap_or_default().fill(0);

@@ -44,7 +44,7 @@ pub trait Engine: Debug + Send + Sync + 'static {
     ///
     /// As [`range`](Engine::range), for damage that hides which rows there are.
     #[doc(hidden)]
-    fn range_damaged(&self, table: Table, range: Range) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>)>> {
+    fn range_damaged(&self, table: Table, range: Range) -> Result<Vec<SuspectRow>> {
         let rows = self.range(table, range)?;
         Ok(rows
             .into_iter()
@@ -114,6 +114,9 @@ pub trait Engine: Debug + Send + Sync + 'static {
         &[]
     }
 }
+
+/// A key, and its value unless that is damaged.
+pub type SuspectRow = (Vec<u8>, Option<Vec<u8>>);
 
 /// A key and its value.
 pub type KeyValue = (Vec<u8>, Vec<u8>);

@@ -67,7 +67,7 @@ mod sled_engine;
 mod write_back;
 
 pub use batch::{Batch, KEY_BYTES_MAX, VALUE_BYTES_MAX};
-pub use engine::{Engine, EngineKind, KeyValue, Range, Table, open, prefix_range};
+pub use engine::{Engine, EngineKind, KeyValue, Range, SuspectRow, Table, open, prefix_range};
 pub use error::{Error, ErrorKind, Result};
 pub use key::Key;
 pub use memory::MemoryEngine;
@@ -76,7 +76,9 @@ pub use place::CURRENT;
 pub use rebuild::{Rebuilt, rebuild};
 pub use redb_engine::RedbEngine;
 pub use rows::{Rows, each_row, page_of, row};
-pub use salvage::{LostRows, Rescued, Staged, TableProblem, check, rescue, stage};
+pub use salvage::{
+    LostRows, Rescued, Staged, TableProblem, check, current_of, engine_of, files_of, rescue, stage,
+};
 pub use scan::scan;
 pub use sled_engine::SledEngine;
 #[doc(hidden)]

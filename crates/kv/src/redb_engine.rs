@@ -35,7 +35,9 @@ use tidestore_disk::{Disk, File, OpenMode};
 
 use self::backend::{Backend, RedbFile};
 use crate::batch::Op;
-use crate::{Batch, Engine, EngineKind, Error, ErrorKind, KeyValue, Range, Result, Table};
+use crate::{
+    Batch, Engine, EngineKind, Error, ErrorKind, KeyValue, Range, Result, SuspectRow, Table,
+};
 
 /// The file in the engine's directory.
 pub(crate) const FILE: &str = "tables.redb";
@@ -241,7 +243,7 @@ impl Engine for RedbEngine {
             .collect()
     }
 
-    fn range_damaged(&self, table: Table, range: Range) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>)>> {
+    fn range_damaged(&self, table: Table, range: Range) -> Result<Vec<SuspectRow>> {
         let told = |(place, value): KeyValue| {
             let value = self.checked(&place, value).ok();
             (place.get(1..).unwrap_or_default().to_vec(), value)

@@ -111,8 +111,8 @@ pub fn check(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<TableProblem>> {
             let mut problem = problem(&file, said(&error));
             problem.is_unknown = kind == EngineKind::Sled && error.kind() == ErrorKind::Unsupported;
             if problem.is_unknown {
-                problem.detail =
-                    "sled's files can only be looked at by opening the store".to_owned();
+                "sled's files can only be looked at by opening the store"
+                    .clone_into(&mut problem.detail);
             }
             return Ok(vec![problem]);
         }
@@ -130,6 +130,49 @@ pub fn check(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<TableProblem>> {
         }
     }
     Ok(problems)
+}
+
+/// Which engine the tables in a directory have; `None` if there are none, or nobody can say.
+pub fn engine_of(disk: &Arc<dyn Disk>, dir: &Path) -> Option<EngineKind> {
+    let places = candidates(disk, dir).ok()?;
+    places.first().map(|(kind, _)| *kind)
+}
+
+/// The subdirectory that `CURRENT` names; `None` if there is none.
+///
+/// # Errors
+///
+/// What the disk reports; [`ErrorKind::Corruption`] for one that is damaged.
+pub fn current_of(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Option<String>> {
+    place::current(disk, dir)
+}
+
+/// The files that the tables in a directory consist of, and what names them; those of `except` are left out.
+///
+/// # Errors
+///
+/// What the disk reports.
+pub fn files_of(disk: &Arc<dyn Disk>, dir: &Path, except: Option<&str>) -> Result<Vec<PathBuf>> {
+    let (mut files, mut dirs) = (Vec::new(), vec![dir.to_owned()]);
+    while let Some(next) = dirs.pop() {
+        let entries = match disk.list(&next) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == DiskErrorKind::NotFound => continue,
+            Err(error) => return Err(error.into()),
+        };
+        for entry in entries {
+            if next == dir && except == Some(entry.name.as_str()) {
+                continue;
+            }
+            let path = next.join(&entry.name);
+            match entry.kind {
+                EntryKind::Dir => dirs.push(path),
+                EntryKind::File => files.push(path),
+                EntryKind::Other => {}
+            }
+        }
+    }
+    Ok(files)
 }
 
 /// An error with its causes on one line.
@@ -271,12 +314,20 @@ fn save(
         lost,
         tries: TRIES_MAX,
     };
-    saving.between(None, None, true)
+    saving.between(None, None)
 }
 
 /// So many attempts at a table: damage is approached by halving, and each step costs a look at the tree.
 const TRIES_MAX: u32 = 2_000;
 const PAGE: usize = 512;
+
+/// How reading from one end of a range ended.
+enum End {
+    /// At its other end.
+    Reached,
+    /// At something that cannot be read, behind this key; `None` if not even one could be.
+    Stuck(Option<Vec<u8>>),
+}
 
 struct Saving<'a, 'v> {
     engine: &'a dyn Engine,
@@ -289,32 +340,22 @@ struct Saving<'a, 'v> {
 impl Saving<'_, '_> {
     /// Saves what lies behind one key and before another: from the front, from the back, and then each half of what is
     /// left between.
-    fn between(
-        &mut self,
-        low: Option<Vec<u8>>,
-        high: Option<Vec<u8>>,
-        is_whole: bool,
-    ) -> Result<()> {
-        let Some(front) = self.run(low.clone(), high.clone(), false)? else {
+    fn between(&mut self, low: Option<&[u8]>, high: Option<&[u8]>) -> Result<()> {
+        let owned = |key: Option<&[u8]>| key.map(<[u8]>::to_vec);
+        let End::Stuck(front) = self.run(owned(low), owned(high), false)? else {
             return Ok(());
         };
-        let Some(back) = self.run(front.clone(), high, true)? else {
+        let End::Stuck(back) = self.run(front.clone(), owned(high), true)? else {
             return Ok(());
         };
         let middle = midpoint(front.as_deref(), back.as_deref());
-        match middle.filter(|_| self.tries > 0) {
-            Some(middle) => {
-                self.between(front, Some(middle.clone()), false)?;
-                // The middle itself belongs to the upper half.
-                let below = below(&middle);
-                self.between(Some(below), back, false)
-            }
-            None => {
-                let _ = is_whole;
-                self.lose(front, back);
-                Ok(())
-            }
+        if let Some(middle) = middle.filter(|_| self.tries > 0) {
+            self.between(front.as_deref(), Some(&middle))?;
+            // The middle itself belongs to the upper half.
+            return self.between(Some(&below(&middle)), back.as_deref());
         }
+        self.lose(front, back);
+        Ok(())
     }
 
     fn lose(&mut self, front: Option<Vec<u8>>, back: Option<Vec<u8>>) {
@@ -341,7 +382,7 @@ impl Saving<'_, '_> {
         mut low: Option<Vec<u8>>,
         mut high: Option<Vec<u8>>,
         reverse: bool,
-    ) -> Result<Option<Option<Vec<u8>>>> {
+    ) -> Result<End> {
         let mut limit = PAGE;
         loop {
             let bound =
@@ -359,7 +400,7 @@ impl Saving<'_, '_> {
                     limit = 1;
                     continue;
                 }
-                Err(_) => return Ok(Some(if reverse { high } else { low })),
+                Err(_) => return Ok(End::Stuck(if reverse { high } else { low })),
             };
             for (key, value) in &page {
                 match value {
@@ -380,7 +421,7 @@ impl Saving<'_, '_> {
                 }
             }
             if is_last {
-                return Ok(None);
+                return Ok(End::Reached);
             }
         }
     }

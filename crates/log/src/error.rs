@@ -55,6 +55,11 @@ impl Error {
         tidestore_disk::Error::corruption(path, offset, detail).into()
     }
 
+    /// An error of whoever gives batches to a log that is being written anew.
+    pub fn of_source(source: &dyn std::error::Error) -> Self {
+        Self::new(ErrorKind::Visitor, source.to_string())
+    }
+
     /// What the caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         self.kind

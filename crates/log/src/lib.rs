@@ -54,5 +54,5 @@ pub use format::decode_frame;
 pub use inspect::{LogFileReport, inspect};
 pub use log::{FileLog, LogOptions};
 pub use recovery::{Notice, RecoveryReport};
-pub use salvage::{LogDamage, LogSalvage, RebuiltLog, salvage, write_rebuilt};
+pub use salvage::{LogDamage, LogSalvage, RebuiltLog, identify, salvage, write_rebuilt};
 pub use traits::{Log, Position, Visitor};

@@ -41,6 +41,8 @@ pub struct LogSalvage {
     pub first: u64,
     /// The largest position that surely was synced.
     pub synced: u64,
+    /// Whether nothing says where the log ends: no file is left, or nothing of the youngest can be read.
+    pub is_tail_lost: bool,
     /// The number of the next file.
     pub next_generation: u64,
     logs: Vec<LogFile>,
@@ -195,10 +197,11 @@ impl LogSalvage {
             last_position: 0,
             len,
         });
-        self.frames(self.logs.len() - 1)
+        self.frames(self.logs.len() - 1);
+        Ok(())
     }
 
-    fn frames(&mut self, number: usize) -> Result<()> {
+    fn frames(&mut self, number: usize) {
         let (mut offset, mut hole) = (HEADER_LEN, 0);
         let mut last = 0;
         while let Some(file) = self.logs.get(number) {
@@ -227,11 +230,17 @@ impl LogSalvage {
                 },
             }
         }
-        Ok(())
     }
 
     /// Decides which holes are losses. What stands behind one that was never synced was never acknowledged either.
     fn judge(&mut self) {
+        let youngest = self.logs.len().wrapping_sub(1);
+        let is_read = self.files.len() == self.logs.len()
+            && self.logs.last().is_some_and(|file| {
+                file.header.first_position > 0
+                    || self.places.values().any(|place| place.file == youngest)
+            });
+        self.is_tail_lost = !is_read;
         let Some(&lowest) = self.places.keys().next() else {
             return;
         };
@@ -320,6 +329,19 @@ fn next_head(file: &LogFile, from: u64) -> Option<u64> {
         offset += WINDOW as u64;
     }
     None
+}
+
+/// Store and shard of a log file, as its header says.
+///
+/// # Errors
+///
+/// [`Corruption`](crate::ErrorKind::Corruption) if it has no valid header, or what the disk reports.
+pub fn identify(disk: &Arc<dyn Disk>, path: &Path) -> Result<([u8; 16], u16)> {
+    let file = disk.open(path, OpenMode::Read)?;
+    let mut bytes = [0; 64];
+    read_full(&*file, &mut bytes, 0)?;
+    let identity = FileHeader::decode(&bytes, path)?.identity;
+    Ok((identity.store, identity.shard))
 }
 
 /// What a rebuilt log is made of.

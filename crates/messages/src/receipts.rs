@@ -34,7 +34,7 @@ use tidestore_disk::{Disk, FileCache, FileExt, Millis, OpenMode, Seal, checksum}
 
 use crate::codec::{le_u16, le_u32, le_u64};
 use crate::error::{Error, Result};
-use crate::segment::{Budget, Share, StoreId};
+use crate::segment::{BlockCache, Budget, Share, StoreId};
 use crate::types::{AppId, Conversation, MessageId, Seq};
 
 /// Hash of (app, conversation, sender, client id).
@@ -357,7 +357,14 @@ pub fn describe_receipts(
         written,
         file_len: file.len()?,
     };
-    let run = ReceiptRun::open(path.to_owned(), store, shard, meta.clone());
+    let blocks = BlockCache::new(1 << 20);
+    let run = ReceiptRun::open(
+        path.to_owned(),
+        store,
+        shard,
+        meta.clone(),
+        blocks.prefixes(),
+    );
     run.verify(&FileCache::new(Arc::clone(disk), 1))?;
     Ok(meta)
 }

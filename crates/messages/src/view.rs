@@ -364,6 +364,11 @@ impl MessageView {
         Ok(())
     }
 
+    /// Lets go of a file that is about to be moved.
+    pub fn forget_file(&self, path: &std::path::Path) {
+        self.parts.files.forget(path);
+    }
+
     /// The receipt that an append with this key got within the dedupe window.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The store's own threads: one flushes full memtables, one merges and expires.
+//! The store's own threads: one flushes full memtables, one merges and expires, one reads what is stored to find damage.
 //!
 //! They are two so that a long merge never makes writers wait for a flush.
 
@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::expiry::MergeReport;
 use crate::meters;
 use crate::options::Options;
+use crate::scrub::Scrubber;
 use crate::shard::{Command, Shard};
 use crate::shards::Shards;
 use crate::store::spawn;
@@ -36,13 +37,13 @@ impl Bell {
         self.rung.notify_all();
     }
 
-    fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.state.lock().stop = true;
         self.rung.notify_all();
     }
 
     /// Waits for work or for `patience` to end; `false` once the store closes.
-    fn wait(&self, patience: Duration) -> bool {
+    pub(crate) fn wait(&self, patience: Duration) -> bool {
         let mut state = self.state.lock();
         if !state.work && !state.stop {
             self.rung.wait_for(&mut state, patience);
@@ -55,7 +56,7 @@ impl Bell {
 /// The running threads.
 #[derive(Debug)]
 pub(crate) struct Background {
-    bells: [Arc<Bell>; 2],
+    bells: Vec<Arc<Bell>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -75,6 +76,7 @@ impl Background {
         shards: &Arc<Shards>,
         options: &Arc<Options>,
         flush_bell: Arc<Bell>,
+        scrubber: &Arc<Scrubber>,
     ) -> Result<Self> {
         let tidy_bell = Arc::new(Bell::default());
         let flusher = {
@@ -91,10 +93,17 @@ impl Background {
             let every = options.expiry_interval;
             spawn("tidestore-tidy".into(), move || tidy(&bell, &shards, every))?
         };
-        Ok(Self {
-            bells: [flush_bell, tidy_bell],
-            threads: vec![flusher, tidier],
-        })
+        let mut bells = vec![flush_bell, tidy_bell];
+        let mut threads = vec![flusher, tidier];
+        if options.scrub_bytes_per_second > 0 {
+            let bell = Arc::clone(scrubber.bell());
+            bells.push(Arc::clone(&bell));
+            let scrubber = Arc::clone(scrubber);
+            threads.push(spawn("tidestore-scrub".into(), move || {
+                scrubber.run(&bell);
+            })?);
+        }
+        Ok(Self { bells, threads })
     }
 
     /// Lets the threads finish what they do and ends them.

@@ -53,17 +53,9 @@ impl Shards {
 
     /// Which shard: keyed with the store's id, so that it never changes and nobody outside can aim at one.
     fn pick(&self, first: &[u8], second: &[u8]) -> &Arc<Shard> {
-        let mut hasher = SipHasher13::new_with_key(&self.store);
-        hasher.write(first);
-        hasher.write_u8(0xff);
-        hasher.write(second);
-        let index = hasher.finish() % self.list.len() as u64;
-        #[expect(
-            clippy::indexing_slicing,
-            clippy::cast_possible_truncation,
-            reason = "reduced by the length"
-        )]
-        &self.list[index as usize]
+        let index = shard_of(&self.store, self.list.len(), first, second);
+        #[expect(clippy::indexing_slicing, reason = "reduced by the length")]
+        &self.list[index]
     }
 
     /// One pass of expiry by the guarded clock; paused while the clock is not trusted.
@@ -135,4 +127,17 @@ impl Shards {
         let note = |shard: &Arc<Shard>| shard.decide_own(Box::new(|_| Ok(Some(Event::Alive))));
         self.list.iter().map(note).fold(Ok(()), Result::and)
     }
+}
+
+/// The number of the shard of something, of so many.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "reduced by the number of shards"
+)]
+pub(crate) fn shard_of(store: &[u8; 16], shards: usize, first: &[u8], second: &[u8]) -> usize {
+    let mut hasher = SipHasher13::new_with_key(store);
+    hasher.write(first);
+    hasher.write_u8(0xff);
+    hasher.write(second);
+    (hasher.finish() % shards.max(1) as u64) as usize
 }

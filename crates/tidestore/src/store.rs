@@ -1,6 +1,6 @@
 //! The store: opening, apps, closing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tidestore_disk::sync::atomic::AtomicU64;
 
@@ -23,10 +23,11 @@ use crate::meters::{self, Status, StoreMeters};
 use crate::options::Options;
 use crate::places::Places;
 use crate::record::Event;
+use crate::scrub::Scrubber;
 use crate::shard::{Command, Committer, Parts, Shard, open_shard, recover};
 use crate::shards::Shards;
 pub(crate) use crate::threads::{blocking, spawn};
-use crate::{sweep, tables};
+use crate::{repair, sweep, tables};
 
 /// A handle to an open store. Cheap to clone; all clones are one store.
 ///
@@ -54,10 +55,22 @@ pub(crate) struct Inner {
     /// Who is connected.
     pub(crate) sessions: AllSessions,
     pub(crate) notices: Vec<String>,
+    /// Files that no manifest names, where opening was to leave them.
+    pub(crate) unnamed: Vec<PathBuf>,
+    pub(crate) scrubber: Arc<Scrubber>,
     background: Mutex<Option<Background>>,
     closed: Mutex<bool>,
     /// Declared last, so that everything that has files open is gone before another process may come in.
-    _lock: Box<dyn Lock>,
+    _lock: Option<Box<dyn Lock>>,
+}
+
+/// What a store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To be used.
+    Use,
+    /// To be looked at or repaired by somebody who holds the lock: what nobody names stays where it is.
+    Inspection,
 }
 
 impl Store {
@@ -84,7 +97,7 @@ impl Store {
     ///
     /// As [`open`](Self::open).
     pub async fn open_env(env: Env, options: Options) -> Result<Self> {
-        let store = blocking(move || Self::open_blocking(env, options)).await?;
+        let store = blocking(move || Self::open_blocking(env, options, Purpose::Use)).await?;
         if let Err(error) = store.resume_deletions().await {
             // They are invisible already; a full disk must not keep a store from being opened.
             tracing::warn!(%error, "a deletion could not be finished and will be at the next opening");
@@ -92,14 +105,20 @@ impl Store {
         Ok(store)
     }
 
-    fn open_blocking(env: Env, options: Options) -> Result<Self> {
+    pub(crate) fn open_blocking(env: Env, options: Options, purpose: Purpose) -> Result<Self> {
         options.check()?;
         meters::describe();
         let begun = env.clock.monotonic();
         let (env, files) = with_room(env, &options);
         // Before the lock, which is a file: a directory of something else is left exactly as it was.
         format::refuse_strangers(&env.disk)?;
-        let lock = env.disk.lock(Path::new("LOCK"))?;
+        let lock = match purpose {
+            Purpose::Use => Some(env.disk.lock(Path::new("LOCK"))?),
+            Purpose::Inspection => None,
+        };
+        if purpose == Purpose::Use {
+            repair::refuse_unfinished(&env.disk)?;
+        }
         let file = Arc::new(format::open_or_create(&env, &options)?);
         let options = Arc::new(options);
         let guard = Arc::new(ClockGuard::start(
@@ -143,7 +162,9 @@ impl Store {
             .map(|(shard, _)| Arc::clone(shard))
             .collect();
         let clerks = clerks(&env, &parts, &list)?;
-        notices.extend(sweep::sweep(&env.disk, &registry, &list)?);
+        let keeps = purpose == Purpose::Inspection;
+        let swept = sweep::sweep(&env.disk, &registry, &list, keeps)?;
+        notices.extend(swept.notices);
         let found = notices.len();
         shorten(&mut notices);
         start(recovered, clerks)?;
@@ -161,9 +182,10 @@ impl Store {
             meters: StoreMeters::new(),
         });
         meters::publish(&meters::of_shards(&shards));
+        let scrubber = Arc::new(Scrubber::new(&env, file.id, &shards, &options));
         let background = options
             .background
-            .then(|| Background::start(&shards, &options, parts.bell))
+            .then(|| Background::start(&shards, &options, parts.bell, &scrubber))
             .transpose()?;
         let took_ms = millis(env.clock.monotonic().saturating_sub(begun));
         let (number, apps) = (shards.list.len(), registry.all().len());
@@ -187,6 +209,8 @@ impl Store {
             pins: tokio::sync::Mutex::default(),
             sessions: AllSessions::default(),
             notices,
+            unnamed: swept.unnamed,
+            scrubber,
             background: Mutex::new(background),
             closed: Mutex::new(false),
             _lock: lock,
@@ -418,7 +442,13 @@ impl Inner {
         Ok(bytes)
     }
 
-    fn close(&self) -> Result<()> {
+    /// Lets go of a store that was only looked at.
+    pub(crate) fn abandon(&self) {
+        *self.closed.lock() = true;
+        self.stop();
+    }
+
+    pub(crate) fn close(&self) -> Result<()> {
         let mut closed = self.closed.lock();
         if std::mem::replace(&mut *closed, true) {
             return Ok(());

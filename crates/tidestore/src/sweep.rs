@@ -16,19 +16,22 @@ use tidestore_messages::{receipt_run_path, receipts_dir, segment_path};
 
 use crate::apps::Registry;
 use crate::error::Result;
+use crate::repair::MARKER;
 use crate::shard::Shard;
 
-/// Compares files and manifests of all shards; returns what an operator should hear of.
+/// Compares files and manifests of all shards; returns what an operator should hear of. With `keeps` nothing is deleted.
 pub(crate) fn sweep(
     disk: &Arc<dyn Disk>,
     registry: &Registry,
     shards: &[Arc<Shard>],
-) -> Result<Vec<String>> {
+    keeps: bool,
+) -> Result<Swept> {
     let mut sweep = Sweep {
         disk,
         named: HashSet::new(),
         found: HashSet::new(),
         notices: vec![],
+        unnamed: keeps.then(Vec::new),
     };
     for shard in shards {
         let manifest = shard.view.manifest();
@@ -81,11 +84,14 @@ pub(crate) fn sweep(
             .push(format!("{path} is missing: what it held is lost"));
     }
     sweep.notices.sort();
-    Ok(sweep.notices)
+    Ok(Swept {
+        notices: sweep.notices,
+        unnamed: sweep.unnamed.unwrap_or_default(),
+    })
 }
 
 /// Names at the top of a data directory.
-const ROOT: [&str; 8] = [
+const ROOT: [&str; 9] = [
     "LOCK",
     "STORE",
     "STORE.tmp",
@@ -94,6 +100,7 @@ const ROOT: [&str; 8] = [
     "apps",
     "shared",
     "receipts",
+    MARKER,
 ];
 
 struct Sweep<'a> {
@@ -101,6 +108,17 @@ struct Sweep<'a> {
     named: HashSet<PathBuf>,
     found: HashSet<PathBuf>,
     notices: Vec<String>,
+    /// Files with our names that nobody names, where they are to stay.
+    unnamed: Option<Vec<PathBuf>>,
+}
+
+/// What comparing files and manifests found.
+#[derive(Debug, Default)]
+pub(crate) struct Swept {
+    /// What an operator should hear of.
+    pub(crate) notices: Vec<String>,
+    /// Files with our names that nobody names, if they were to stay.
+    pub(crate) unnamed: Vec<PathBuf>,
 }
 
 impl Sweep<'_> {
@@ -129,7 +147,10 @@ impl Sweep<'_> {
             if entry.kind == EntryKind::File && self.named.contains(&path) {
                 self.found.insert(path);
             } else if entry.kind == EntryKind::File && is_ours(&entry.name) {
-                self.disk.remove_file(&path)?;
+                match &mut self.unnamed {
+                    Some(unnamed) => unnamed.push(path),
+                    None => self.disk.remove_file(&path)?,
+                }
             } else {
                 self.stranger(&path);
             }

@@ -4,12 +4,13 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | 0 `META` | name | u64, little-endian: `applied`, `flushed`, `next_generation`, `last_live`, `last_seen` |
+//! | 0 `META` | name | u64, little-endian: `applied`, `flushed`, `next_generation`, `last_live`, `last_seen`; `gap`, `gap_before` after a repair |
 //! | 1 `APPS` | app number, big-endian | bincode of an app record |
 //! | 2 `SEGMENTS` | generation, big-endian | bincode of `SegmentMeta` |
 //! | 3 `RECEIPTS` | generation, big-endian | bincode of `ReceiptRunMeta` |
 //! | 4 `HEADS` | app number, big-endian; conversation | [`Position`]: five u64, little-endian, in the order of its fields; two (last seq, last id) before there were inboxes |
 //! | 17 `DAYS` | generation, big-endian | bincode of the `DayShare`s of a segment; none for one written before days were noted |
+//! | 19 `SCRUB` | nothing | bincode of how far the scrub is, see `scrub`; on the first shard only |
 //! | 18 `FORGETTING` | app number, big-endian | nothing: a deleted app whose rows are being removed |
 //!
 //! Tables 5 to 12 are those of attachments, 13 to 16 of attributes, 20 to 45 of the directory; they are described there.
@@ -31,6 +32,7 @@ pub(crate) const RECEIPTS: Table = Table(3);
 pub(crate) const HEADS: Table = Table(4);
 pub(crate) const DAYS: Table = Table(17);
 pub(crate) const FORGETTING: Table = Table(18);
+pub(crate) const SCRUB: Table = Table(19);
 /// Tables whose keys begin with an app: attributes, then the directory and what is delivered.
 pub(crate) const OF_APPS: [std::ops::RangeInclusive<u8>; 2] = [13..=16, 20..=63];
 
@@ -46,6 +48,10 @@ pub(crate) const LAST_LIVE: &str = "last_live";
 pub(crate) const LAST_SEEN: &str = "last_seen";
 /// Whether `ACTIVITY` holds every direct conversation; not so in a store that is older than it.
 pub(crate) const ACTIVITY_COMPLETE: &str = "activity";
+/// At most so many numbers of a conversation were given to messages that a repair could not save …
+pub(crate) const GAP: &str = "gap";
+/// … in conversations whose last message has an id below this one.
+pub(crate) const GAP_BEFORE: &str = "gap_before";
 /// The largest app number that was ever given by this shard.
 pub(crate) const LAST_APP: &str = "last_app";
 

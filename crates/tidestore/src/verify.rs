@@ -38,6 +38,8 @@ pub struct VerifyReport {
     pub volumes: u64,
     /// Contents in them that were compared with their checksums and hashes.
     pub contents: u64,
+    /// Whole batches of the logs; only of a store that is not open.
+    pub batches: u64,
     /// What is not as it should be.
     pub problems: Vec<Problem>,
     /// What is unusual but harmless, such as foreign files.
@@ -49,8 +51,12 @@ pub struct VerifyReport {
 pub struct Problem {
     /// The file.
     pub path: PathBuf,
+    /// Where in it, in bytes, if the damage has a place.
+    pub offset: Option<u64>,
     /// What is wrong with it.
     pub detail: String,
+    /// Whether [`Store::repair`] mends it; what it cannot save it names.
+    pub is_mendable: bool,
 }
 
 impl Store {
@@ -62,26 +68,28 @@ impl Store {
     /// Damage is a [`Problem`] of the report, not an error; an error means that verification itself could not run.
     pub async fn verify(&self) -> Result<VerifyReport> {
         let inner = Arc::clone(&self.inner);
-        blocking(move || {
-            let mut report = VerifyReport::default();
-            for notice in &inner.notices {
-                if notice.contains("is missing") {
-                    let path = notice.split(" is missing").next().unwrap_or_default();
-                    report.problem(Path::new(path), notice.clone());
-                } else {
-                    report.notices.push(notice.clone());
-                }
-            }
-            for shard in &inner.shards.list {
-                shard_files(shard, &mut report);
-                attachments(&inner, shard, &mut report)?;
-                directories(&inner, shard, &mut report)?;
-                besides(&inner, shard, &mut report)?;
-            }
-            Ok(report)
-        })
-        .await
+        blocking(move || verify(&inner)).await
     }
+}
+
+/// Verifies an open store.
+pub(crate) fn verify(inner: &Inner) -> Result<VerifyReport> {
+    let mut report = VerifyReport::default();
+    for notice in &inner.notices {
+        if notice.contains("is missing") {
+            let path = notice.split(" is missing").next().unwrap_or_default();
+            report.problem(Path::new(path), notice.clone());
+        } else {
+            report.notices.push(notice.clone());
+        }
+    }
+    for shard in &inner.shards.list {
+        shard_files(shard, &mut report);
+        attachments(inner, shard, &mut report)?;
+        directories(inner, shard, &mut report)?;
+        besides(inner, shard, &mut report)?;
+    }
+    Ok(report)
 }
 
 fn shard_files(shard: &Shard, report: &mut VerifyReport) {
@@ -204,10 +212,40 @@ fn report_head(
 }
 
 impl VerifyReport {
-    fn problem(&mut self, path: &Path, detail: String) {
-        self.problems.push(Problem {
+    pub(crate) fn problem(&mut self, path: &Path, detail: String) {
+        self.problem_at(path, offset_in(&detail), detail);
+    }
+
+    pub(crate) fn problem_at(&mut self, path: &Path, offset: Option<u64>, detail: String) {
+        let problem = Problem {
             path: path.to_owned(),
+            offset,
             detail,
-        });
+            is_mendable: true,
+        };
+        // A file is looked at from several sides, and each may find the same.
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+}
+
+/// The offset that an error of the disk names in its text.
+fn offset_in(detail: &str) -> Option<u64> {
+    let (_, rest) = detail.split_once(" at byte ")?;
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.path.as_os_str().is_empty() {
+            return f.write_str(&self.detail);
+        }
+        write!(f, "{}", self.path.display())?;
+        if let Some(offset) = self.offset {
+            write!(f, " at byte {offset}")?;
+        }
+        write!(f, ": {}", self.detail)
     }
 }

@@ -63,7 +63,7 @@ impl Member {
     }
 }
 
-pub(super) fn members_prefix(
+pub(crate) fn members_prefix(
     app: tidestore_plan::AppId,
     kind: ChannelKind,
     id: &ResourceId,

@@ -4,7 +4,7 @@
 
 mod deletion;
 mod lists;
-mod members;
+pub(crate) mod members;
 mod recount;
 mod row;
 

@@ -179,31 +179,26 @@ impl Segment {
         let mut offset = HEADER_LEN as u64;
         let mut is_hole = false;
         while offset < end {
-            match self.section_at(offset, end) {
-                Some(raw) => {
-                    is_hole = false;
-                    let (stored, raw) = raw;
-                    let Ok(block) =
-                        columns::decode(Bytes::from(raw), self.meta.bucket.start, self.meta.shard)
-                    else {
-                        // A whole section that is no block: here the blocks end.
-                        return Ok(());
-                    };
-                    salvage.messages += show(&block, visit)?;
-                    offset += stored;
+            let Some((stored, raw)) = self.section_at(offset, end) else {
+                if !is_hole {
+                    let text = "no whole block begins here".to_owned();
+                    salvage.damage.push((offset, text));
                 }
-                None => {
-                    if !is_hole {
-                        let text = "no whole block begins here".to_owned();
-                        salvage.damage.push((offset, text));
-                    }
-                    is_hole = true;
-                    match self.next_candidate(offset + 1, end) {
-                        Some(next) => offset = next,
-                        None => return Ok(()),
-                    }
-                }
-            }
+                is_hole = true;
+                let Some(next) = self.next_candidate(offset + 1, end) else {
+                    return Ok(());
+                };
+                offset = next;
+                continue;
+            };
+            is_hole = false;
+            let (start, shard) = (self.meta.bucket.start, self.meta.shard);
+            let Ok(block) = columns::decode(Bytes::from(raw), start, shard) else {
+                // A whole section that is no block: here the blocks end.
+                return Ok(());
+            };
+            salvage.messages += show(&block, visit)?;
+            offset += stored;
         }
         Ok(())
     }

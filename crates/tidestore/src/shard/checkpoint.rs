@@ -263,7 +263,11 @@ impl Shard {
         bucket.end - bucket.start
     }
 
-    fn change_manifest(&self, change: ManifestChange, days: Vec<SegmentDays>) -> Result<()> {
+    pub(crate) fn change_manifest(
+        &self,
+        change: ManifestChange,
+        days: Vec<SegmentDays>,
+    ) -> Result<()> {
         self.decide_own(Box::new(move |shard| {
             Ok(Some(shard.manifest_event(change, days)))
         }))

@@ -21,6 +21,34 @@ use crate::delivery::tables::{self as delivery, Order};
 use crate::error::Result;
 use crate::tables::{self, Position};
 
+/// Numbers that a repair could not account for: messages in a lost batch of the log had them, and nobody knows in which
+/// conversations. Each jumps over them once, with its next message, so that none is given twice.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Gap {
+    count: u64,
+    before: u64,
+}
+
+impl Gap {
+    pub(crate) fn load(engine: &dyn Engine) -> Result<Self> {
+        Ok(Self {
+            count: tables::number(engine, tables::GAP)?,
+            before: tables::number(engine, tables::GAP_BEFORE)?,
+        })
+    }
+
+    /// How many numbers the next message of a conversation jumps over. One that an import came to since has done so.
+    pub(crate) fn before(&self, head: &Position) -> u64 {
+        let is_older = head.last_id < self.before;
+        let is_imported = head.imported_seq > 0 && head.imported_seq == head.last_seq;
+        if is_older && !is_imported {
+            self.count
+        } else {
+            0
+        }
+    }
+}
+
 type Key = (AppId, Conversation);
 
 /// A conversation and where it stands.

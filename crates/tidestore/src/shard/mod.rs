@@ -35,8 +35,8 @@ use crate::record::Event;
 use crate::threads::wait_for;
 
 pub(crate) use committer::Committer;
-pub(crate) use heads::Heads;
-pub(crate) use recovery::{Parts, open_shard, recover, views_dir};
+pub(crate) use heads::{Gap, Heads};
+pub(crate) use recovery::{Parts, log_dir, open_shard, recover, views_dir};
 pub(crate) use stage::FUTURE_MAX;
 
 /// What the threads of a shard share.
@@ -51,6 +51,8 @@ pub(crate) struct Shard {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) view: MessageView,
     pub(crate) heads: Heads,
+    /// See [`Gap`].
+    pub(crate) gap: Gap,
     pub(crate) queue: Queue<Command>,
     /// What is counted for the operator.
     pub(crate) meters: ShardMeters,

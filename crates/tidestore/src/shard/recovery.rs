@@ -35,7 +35,7 @@ use crate::options::Options;
 use crate::queue::Queue;
 use crate::record::{Event, Record, decode_batch};
 use crate::shard::committer::{Numbers, apply_to_memory, apply_to_tables};
-use crate::shard::{Committer, Heads, Shard, Status};
+use crate::shard::{Committer, Gap, Heads, Shard, Status};
 use crate::tables;
 
 /// What all shards of a store have in common.
@@ -261,6 +261,7 @@ fn shard(parts: &Parts, number: u16, engine: Arc<dyn Engine>) -> Result<Shard> {
         registry: Arc::clone(&parts.registry),
         view: MessageView::open(view, manifest),
         heads: Heads::new(parts.options.heads),
+        gap: Gap::load(&*engine)?,
         queue: Queue::new(parts.options.queue_depth, parts.options.queue_bytes),
         meters: ShardMeters::new(number),
         is_disk_full: AtomicBool::default(),

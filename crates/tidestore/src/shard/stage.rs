@@ -239,11 +239,8 @@ impl Stage {
     }
 
     fn next_seq(&mut self, shard: &Shard, app: AppId, conversation: &Conversation) -> Result<Seq> {
-        Ok(Seq(self
-            .conversation(shard, app, conversation)?
-            .head
-            .last_seq
-            + 1))
+        let head = self.conversation(shard, app, conversation)?.head;
+        Ok(Seq(head.last_seq + 1 + shard.gap.before(&head)))
     }
 
     fn check_time(&self, shard: &Shard, app: &AppRecord, time: Millis) -> Result<()> {
