@@ -8,13 +8,13 @@ use tidestore::{Conversation, EngineKind};
 
 use crate::commands::{
     app, attr, blob, change, channel, demo, expire, export, history, import, inbox, inspect,
-    rebuild, send, tail, thread, usage, user, verify,
+    rebuild, repair, scrub, send, tail, thread, usage, user, verify,
 };
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; also when the reader of a pipe has seen enough
-  1  verify found problems
+  1  verify or scrub found problems; repair could not save everything
   2  wrong usage or a bad argument
   3  not found: unknown app, no store, no such file or attachment, or one that has expired
   4  refused by a limit or a rule of the contract
@@ -100,7 +100,11 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     /// Copy the tables into new files, of the same engine or another; the store must not be open
     Rebuild(rebuild::Rebuild),
-    /// Walk every checksum, index and counter; exit code 1 if anything is off
+    /// Save what is whole of a damaged store, set aside the rest, and say what is lost; exit code 1 if anything is
+    Repair(repair::Repair),
+    /// Read everything once to find damage; exit code 1 if there is any
+    Scrub(scrub::Scrub),
+    /// Walk every checksum, index and counter, also of a store that does not open; exit code 1 if anything is off
     Verify(verify::Verify),
 }
 

@@ -83,6 +83,8 @@ async fn dispatch(args: Args, output: Output) -> Result<ExitCode, Failure> {
         Command::Erase(erase) => commands::change::erase(&place, output, &erase).await?,
         Command::Tail(tail) => commands::tail::run(&place, output, &tail).await?,
         Command::Rebuild(rebuild) => commands::rebuild::run(&place, output, &rebuild).await?,
+        Command::Repair(repair) => return commands::repair::run(&place, output, &repair).await,
+        Command::Scrub(scrub) => return commands::scrub::run(&place, output, &scrub).await,
         Command::Blob(blob) => commands::blob::run(&place, output, &blob).await?,
         Command::Import(import) => commands::import::run(&place, output, &import).await?,
         Command::Export(export) => commands::export::run(&place, output, &export).await?,

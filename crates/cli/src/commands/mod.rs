@@ -14,6 +14,8 @@ pub(crate) mod inbox;
 pub(crate) mod inspect;
 pub(crate) mod listing;
 pub(crate) mod rebuild;
+pub(crate) mod repair;
+pub(crate) mod scrub;
 pub(crate) mod send;
 pub(crate) mod tail;
 pub(crate) mod thread;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 use tidestore::plan::{AppKey, UserId};
-use tidestore::{Store, Traces, VerifyReport};
+use tidestore::{Problem, Store, Traces, VerifyReport};
 
 use crate::args::user;
 use crate::error::Failure;
@@ -20,16 +20,20 @@ pub(crate) struct Verify {
 }
 
 pub(crate) async fn run(place: &Place, output: Output, args: &Verify) -> Result<ExitCode, Failure> {
-    let store = place.open_briefly(output, Missing::Refuse).await?;
     if let Some(user) = &args.erased {
+        let store = place.open_briefly(output, Missing::Refuse).await?;
         let ended = find_traces(&store, output, user).await;
         return close(&store, ended).await;
     }
+    let dir = place.existing()?;
     let bar = output.progress(None, "{spinner} verifying, {elapsed}");
     bar.enable_steady_tick(std::time::Duration::from_millis(100));
-    let ended = store.verify().await.map_err(Failure::from);
+    let ended = Store::verify_dir(dir).await.map_err(Failure::from);
     bar.finish_and_clear();
-    let report = close(&store, ended).await?;
+    let report = ended?;
+    for notice in &report.notices {
+        output.warning(notice);
+    }
     output.show(|| text(&report), || value(&report))?;
     Ok(if report.problems.is_empty() {
         ExitCode::SUCCESS
@@ -95,13 +99,19 @@ fn text(report: &VerifyReport) -> String {
     let mut lines: Vec<_> = report
         .problems
         .iter()
-        .map(|problem| plain(&format!("{}: {}", problem.path.display(), problem.detail)))
+        .map(|problem| plain(&problem.to_string()))
         .collect();
     let verdict = match report.problems.len() {
         0 => "all right".to_owned(),
         1 => "1 problem".to_owned(),
         problems => format!("{problems} problems"),
     };
+    if report.problems.iter().any(|problem| problem.is_mendable) {
+        lines.push(
+            "`tidestore repair --dry-run` says what would be saved and what would be lost"
+                .to_owned(),
+        );
+    }
     lines.push(format!(
         "{verdict}: {} messages in {} segments, {} receipt runs, {} conversations, \
          {} attachments with {} contents in {} volumes, \
@@ -121,11 +131,7 @@ fn text(report: &VerifyReport) -> String {
 }
 
 fn value(report: &VerifyReport) -> serde_json::Value {
-    let problems: Vec<_> = report
-        .problems
-        .iter()
-        .map(|problem| json!({ "path": problem.path.display().to_string(), "detail": problem.detail }))
-        .collect();
+    let problems: Vec<_> = report.problems.iter().map(problem_value).collect();
     json!({
         "problems": problems,
         "notices": report.notices,
@@ -139,5 +145,16 @@ fn value(report: &VerifyReport) -> serde_json::Value {
         "attachments": report.attachments,
         "contents": report.contents,
         "volumes": report.volumes,
+        "batches": report.batches,
+    })
+}
+
+/// A problem for programs.
+pub(crate) fn problem_value(problem: &Problem) -> serde_json::Value {
+    json!({
+        "path": problem.path.display().to_string(),
+        "offset": problem.offset,
+        "detail": problem.detail,
+        "mendable": problem.is_mendable,
     })
 }
