@@ -112,13 +112,7 @@ impl Store {
         let (env, files) = with_room(env, &options);
         // Before the lock, which is a file: a directory of something else is left exactly as it was.
         format::refuse_strangers(&env.disk)?;
-        let lock = match purpose {
-            Purpose::Use => Some(env.disk.lock(Path::new("LOCK"))?),
-            Purpose::Inspection => None,
-        };
-        if purpose == Purpose::Use {
-            repair::refuse_unfinished(&env.disk)?;
-        }
+        let lock = take_lock(&env, purpose)?;
         let file = Arc::new(format::open_or_create(&env, &options)?);
         let options = Arc::new(options);
         let guard = Arc::new(ClockGuard::start(
@@ -162,15 +156,11 @@ impl Store {
             .map(|(shard, _)| Arc::clone(shard))
             .collect();
         let clerks = clerks(&env, &parts, &list)?;
-        let keeps = purpose == Purpose::Inspection;
-        let swept = sweep::sweep(&env.disk, &registry, &list, keeps)?;
+        let swept = sweep::sweep(&env.disk, &registry, &list, purpose == Purpose::Inspection)?;
         notices.extend(swept.notices);
         let found = notices.len();
         shorten(&mut notices);
         start(recovered, clerks)?;
-        for notice in &notices {
-            tracing::warn!(notice, "found while opening");
-        }
         let shards = Arc::new(Shards {
             store: file.id,
             list,
@@ -521,12 +511,26 @@ fn caches(options: &Options) -> BlockCache {
 /// Notices that are kept: whoever fills the directory with foreign files must not fill the memory with their names.
 const NOTICES_MAX: usize = 1_000;
 
+/// Says aloud what opening found, as far as it is kept.
 fn shorten(notices: &mut Vec<String>) {
     if notices.len() > NOTICES_MAX {
         let more = notices.len() - NOTICES_MAX;
         notices.truncate(NOTICES_MAX);
         notices.push(format!("and {more} more"));
     }
+    for notice in notices {
+        tracing::warn!(notice, "found while opening");
+    }
+}
+
+/// The lock of a store that is going to be used; whoever only looks at it has it already.
+fn take_lock(env: &Env, purpose: Purpose) -> Result<Option<Box<dyn Lock>>> {
+    if purpose == Purpose::Inspection {
+        return Ok(None);
+    }
+    let lock = env.disk.lock(Path::new("LOCK"))?;
+    repair::refuse_unfinished(&env.disk)?;
+    Ok(Some(lock))
 }
 
 /// The open files, and a disk that closes them before anything fails for want of a descriptor. The rest of the process needs
