@@ -9,7 +9,7 @@ use crate::delivery::intake::IntakeRow;
 use crate::delivery::reactions::{ReactionRow, TallyRow};
 use crate::delivery::tables::{
     ACTIVITY, AGING, CHANGES, DEVICES, ERASED, ERASING, HIDDEN, INTAKE, INTAKE_OF, OPEN_HISTORY,
-    PINS, REACTED, REACTIONS, PURGES, SENT, TALLIES, VIEWS, read_short_number,
+    PINS, PURGES, REACTED, REACTIONS, SENT, TALLIES, VIEWS, read_short_number,
 };
 use crate::delivery::views::ViewRow;
 

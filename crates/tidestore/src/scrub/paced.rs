@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use tidestore_disk::sync::Mutex;
 use tidestore_disk::{
     Clock, Disk, Entry, Error, ErrorKind, File, Lock, Metadata, OpenMode, Result,
 };
