@@ -8,13 +8,13 @@ use tidestore::{Conversation, EngineKind};
 
 use crate::commands::{
     app, attr, blob, change, channel, demo, expire, export, history, import, inbox, inspect,
-    rebuild, send, tail, thread, usage, user, verify,
+    rebuild, send, tail, thread, torture, usage, user, verify,
 };
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; also when the reader of a pipe has seen enough
-  1  verify found problems
+  1  verify found problems, or torture a loss
   2  wrong usage or a bad argument
   3  not found: unknown app, no store, no such file or attachment, or one that has expired
   4  refused by a limit or a rule of the contract
@@ -102,6 +102,9 @@ pub(crate) enum Command {
     Rebuild(rebuild::Rebuild),
     /// Walk every checksum, index and counter; exit code 1 if anything is off
     Verify(verify::Verify),
+    Torture(torture::Torture),
+    #[command(name = torture::WORKER, hide = true)]
+    TortureWorker(torture::Worker),
 }
 
 /// Parses an app key.

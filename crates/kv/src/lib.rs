@@ -60,6 +60,7 @@ mod overlay;
 mod place;
 mod rebuild;
 mod redb_engine;
+mod redb_file;
 mod rows;
 mod scan;
 mod sled_engine;

@@ -17,6 +17,8 @@
 //! # What goes wrong below
 //!
 //! - A failed write or flush latches, as with sled: every later one is refused until the engine is opened anew.
+//! - But for a full disk: what has no room waits in memory (see `redb_file.rs`), the flush says so, and neither a write
+//!   nor a flush does anything until it is carried out.
 //! - A panic inside redb becomes an error.
 
 use std::fmt;
@@ -27,9 +29,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use redb::{Database, Durability, ReadableDatabase, StorageError, TableDefinition};
-use tidestore_disk::{Disk, File, FileExt, OpenMode};
+use tidestore_disk::{Disk, File, OpenMode};
 
 use crate::batch::Op;
+use crate::redb_file::{Backend, RedbFile};
 use crate::{Batch, Engine, EngineKind, Error, ErrorKind, KeyValue, Range, Result, Table};
 
 /// The file in the engine's directory.
@@ -58,6 +61,7 @@ const CRC_BYTES: usize = 4;
 pub struct RedbEngine {
     disk: Arc<dyn Disk>,
     path: PathBuf,
+    file: Arc<RedbFile>,
     /// `Some` until the engine is dropped.
     db: Option<Database>,
     state: Mutex<State>,
@@ -108,10 +112,8 @@ impl RedbEngine {
     }
 
     fn open_file(disk: &Arc<dyn Disk>, path: PathBuf, file: Arc<dyn File>) -> Result<Self> {
-        let backend = Backend {
-            file,
-            path: path.clone(),
-        };
+        let file = Arc::new(RedbFile::new(file, path.clone()));
+        let backend = Backend(Arc::clone(&file));
         let context = || format!("open {}", path.display());
         let opened = catch_unwind(AssertUnwindSafe(|| {
             Database::builder()
@@ -126,6 +128,7 @@ impl RedbEngine {
         let engine = Self {
             disk: Arc::clone(disk),
             path,
+            file,
             db: Some(db),
             state: Mutex::new(State {
                 failed: None,
@@ -134,6 +137,7 @@ impl RedbEngine {
         };
         // The table exists from the start, and so does redb's shortcut for opening after a crash.
         engine.commit(Vec::new(), true)?;
+        engine.refuse_if_behind()?;
         Ok(engine)
     }
 
@@ -177,7 +181,16 @@ impl RedbEngine {
         })
     }
 
-    /// Refuses once something failed, and remembers that `change` did.
+    /// An error while something has no room on the disk.
+    fn refuse_if_behind(&self) -> Result<()> {
+        if !self.file.is_behind() {
+            return Ok(());
+        }
+        let context = format!("tables {}", self.path.display());
+        Err(Error::new(ErrorKind::Full, context))
+    }
+
+    /// Refuses once something failed, and remembers that `change` did. A full disk refuses for as long as it is full.
     fn latch(&self, change: impl FnOnce(&mut State) -> Result<()>) -> Result<()> {
         let mut state = self.state.lock();
         if let Some(kind) = state.failed {
@@ -187,7 +200,13 @@ impl RedbEngine {
             );
             return Err(Error::new(kind, context));
         }
-        let changed = change(&mut state);
+        let changed = match self.file.catch_up() {
+            Ok(()) => change(&mut state),
+            Err(error) if error.kind() == tidestore_disk::ErrorKind::Full => {
+                return self.refuse_if_behind();
+            }
+            Err(error) => Err(error.into()),
+        };
         if let Err(error) = &changed {
             state.failed = Some(error.kind());
         }
@@ -260,10 +279,11 @@ impl Engine for RedbEngine {
         self.latch(|state| {
             if state.is_dirty {
                 self.commit(Vec::new(), true)?;
-                state.is_dirty = false;
+                state.is_dirty = self.file.is_behind();
             }
             Ok(())
-        })
+        })?;
+        self.refuse_if_behind()
     }
 
     fn size_on_disk(&self) -> Result<u64> {
@@ -311,50 +331,6 @@ impl Drop for RedbEngine {
         let db = self.db.take();
         let _ = catch_unwind(AssertUnwindSafe(|| drop(db)));
     }
-}
-
-/// redb's file, on a disk.
-#[derive(Debug)]
-struct Backend {
-    file: Arc<dyn File>,
-    path: PathBuf,
-}
-
-impl redb::StorageBackend for Backend {
-    fn len(&self) -> Result<u64, std::io::Error> {
-        self.file.len().map_err(told)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), std::io::Error> {
-        self.file
-            .read_exact_at(out, offset, &self.path)
-            .map_err(told)
-    }
-
-    fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
-        self.file.set_len(len).map_err(told)
-    }
-
-    fn sync_data(&self) -> Result<(), std::io::Error> {
-        self.file.sync_data().map_err(told)
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
-        self.file
-            .write_all_at(data, offset, &self.path)
-            .map_err(told)
-    }
-}
-
-/// What the disk says, in the words that redb passes on.
-fn told(error: tidestore_disk::Error) -> std::io::Error {
-    use std::io::ErrorKind as Cause;
-    let cause = match error.kind() {
-        tidestore_disk::ErrorKind::Full => Cause::StorageFull,
-        tidestore_disk::ErrorKind::Corruption => Cause::InvalidData,
-        _ => Cause::Other,
-    };
-    std::io::Error::new(cause, error)
 }
 
 /// Where an entry lies in the tree.

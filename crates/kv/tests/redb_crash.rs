@@ -171,3 +171,46 @@ fn a_truncated_file_is_an_error_and_stays_as_it_is() {
         assert!(opened.is_err(), "{len} bytes");
     }
 }
+
+/// A full disk made redb refuse everything until it was opened anew, so a shard whose tables had no room stopped for good:
+/// no appends, and no expiry either, which alone could have made room.
+#[test]
+fn a_full_disk_is_over_when_there_is_space_and_nothing_was_lost_meanwhile() {
+    for room in (0..60_000).step_by(1_500) {
+        let disk = SimDisk::new();
+        let engine = open_on(&disk).unwrap();
+        let mut model = Model::new();
+        let mut refused = 0;
+        disk.set_space(Some(disk.total_bytes() + room));
+        for (n, mut changes) in work().into_iter().enumerate() {
+            let more = u8::try_from(n).unwrap();
+            changes.extend((100..160).map(|key| (0, vec![key, more], Some(vec![more; 400]))));
+            match engine.write(batch_of(&changes)) {
+                Ok(()) => apply(&mut model, &changes),
+                Err(error) => assert_eq!(error.kind(), tidestore_kv::ErrorKind::Full),
+            }
+            // What was taken is read, whether it has room on the disk or not.
+            assert_eq!(
+                contents(&*engine, &TABLES),
+                model,
+                "{room} bytes, batch {n}"
+            );
+            refused += u32::from(engine.flush().is_err());
+        }
+        assert!(refused > 0 || room > 30_000, "{room} bytes");
+        disk.set_space(None);
+        let (last, changes) = (work(), vec![(0, vec![250], Some(vec![1; 10]))]);
+        engine.write(batch_of(&last[3])).unwrap();
+        engine.write(batch_of(&changes)).unwrap();
+        apply(&mut model, &last[3]);
+        apply(&mut model, &changes);
+        engine.flush().unwrap();
+        let after = disk.crash(room, Survival::NONE);
+        drop(engine);
+        assert_eq!(
+            contents(&*open_on(&after).unwrap(), &TABLES),
+            model,
+            "{room} bytes"
+        );
+    }
+}

@@ -17,6 +17,7 @@ pub(crate) mod rebuild;
 pub(crate) mod send;
 pub(crate) mod tail;
 pub(crate) mod thread;
+pub(crate) mod torture;
 pub(crate) mod usage;
 pub(crate) mod user;
 pub(crate) mod verify;

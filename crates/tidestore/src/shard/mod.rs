@@ -154,6 +154,15 @@ pub(crate) enum Messages {
     Imported(Vec<OldMessage>),
 }
 
+impl Messages {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Live(list) => list.len(),
+            Self::Imported(list) => list.len(),
+        }
+    }
+}
+
 /// Looks at the shard as it is and says what is to change.
 pub(crate) type Decision = Box<dyn FnOnce(&Shard) -> Result<Option<Event>> + Send>;
 
