@@ -6,14 +6,14 @@ use std::io::Read;
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
-use tidestore::disk::{OpKind, Survival};
+use tidestore::disk::{Fault, OpKind, Survival};
 use tidestore::plan::{Caps, Exceeded, Limit, Plan, ResourceId, Terms, UserId};
 use tidestore::{
     Account, App, By, Conversation, Durability, ErrorKind, Event, Filter, Inbox, InboxStream, Kind,
     NewAttachment, NewChannel, NewMessage, NewThread, OfflineCaps, OldMessage, Page, Revision,
     Signal, Store, UserView,
 };
-use tidestore_tests::{DAY, HOUR, Machine, START, group, key, run, user};
+use tidestore_tests::{DAY, HOUR, Machine, START, group, key, run, text, user};
 
 fn resource(id: &str) -> ResourceId {
     ResourceId::parse(id).unwrap()
@@ -916,4 +916,77 @@ fn an_erasure_cut_short_anywhere_is_finished_by_the_next_opening() {
             return;
         }
     }
+}
+
+/// The rows of an edit and the notice about it are one record. When only the notice could not be staged, because reading
+/// the receipts of earlier ones failed, the edit was kept without it: devices were never told, and the caller heard that
+/// nothing had been done.
+#[test]
+fn a_change_that_fails_at_any_operation_leaves_neither_itself_nor_a_notice() {
+    for k in 1.. {
+        let is_over = run(async {
+            let machine = Machine::new();
+            let (store, app) = machine.open_app(Plan::Pro).await;
+            let by = By::Server(user("ann"));
+            for n in 0..3 {
+                let first = app.append(text("a", "ann", "first")).await.unwrap();
+                let text = format!("edited {n}");
+                app.edit_message(first.id, &by, text, "").await.unwrap();
+                store.flush().await.unwrap();
+            }
+            drop((app, store));
+            let store = machine.open().await.unwrap();
+            let app = store.app(&key("acme#chat")).unwrap();
+            let sent = app.append(text("a", "ann", "before")).await.unwrap();
+            let aside = group("a").aside();
+            let notices = app.head(&aside).await.unwrap().last_seq;
+
+            let operations = machine.disk.operations();
+            machine.disk.fail_at(k, Fault::Eio);
+            let edited = app.edit_message(sent.id, &by, "after", "").await;
+            let is_over = machine.disk.operations() < operations + k;
+            machine.disk.clear_faults();
+            if edited.is_ok() {
+                return is_over;
+            }
+            drop((app, store));
+            let store = machine.open().await.unwrap();
+            let app = store.app(&key("acme#chat")).unwrap();
+            let told = app.head(&aside).await.unwrap().last_seq != notices;
+            let (_, message) = app.message(sent.id).await.unwrap().unwrap();
+            assert_eq!(message.body == "after", told, "operation {k}");
+            is_over
+        });
+        if is_over {
+            assert!(k > 3, "an edit takes {k} operations of the disk");
+            return;
+        }
+    }
+}
+
+/// A recall was noted in memory before its record was durable. When a full disk refused the record, the next flush wrote
+/// the segment without the body all the same: the text of an acknowledged message was gone, although nobody had recalled it.
+#[test]
+fn a_recall_that_a_full_disk_refuses_leaves_the_body_where_it_is() {
+    run(async {
+        let machine = Machine::new();
+        let (store, app) = machine.open_app(Plan::Pro).await;
+        let sent = app.append(text("a", "ann", "precious")).await.unwrap();
+        machine.disk.fail_always(OpKind::Write, Fault::NoSpace);
+        let by = By::Server(user("ann"));
+        let refused = app.recall(sent.id, &by).await.unwrap_err();
+        assert_eq!(*refused.kind(), ErrorKind::Full);
+        machine.disk.clear_faults();
+        store.flush().await.unwrap();
+        let (_, message) = app.message(sent.id).await.unwrap().unwrap();
+        assert_eq!(message.body, "precious");
+
+        app.recall(sent.id, &by).await.unwrap();
+        store.merge().await.unwrap();
+        let (_, message) = app.message(sent.id).await.unwrap().unwrap();
+        assert_eq!(
+            (message.body.len(), store.verify().await.unwrap().problems),
+            (0, vec![])
+        );
+    });
 }

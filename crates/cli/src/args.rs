@@ -8,13 +8,13 @@ use tidestore::{Conversation, EngineKind};
 
 use crate::commands::{
     app, attr, blob, change, channel, demo, expire, export, history, import, inbox, inspect,
-    rebuild, repair, scrub, send, tail, thread, usage, user, verify,
+    rebuild, repair, scrub, send, tail, thread, torture, usage, user, verify,
 };
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; also when the reader of a pipe has seen enough
-  1  verify or scrub found problems; repair could not save everything
+  1  verify or scrub found problems, repair could not save everything, or torture a loss
   2  wrong usage or a bad argument
   3  not found: unknown app, no store, no such file or attachment, or one that has expired
   4  refused by a limit or a rule of the contract
@@ -106,6 +106,9 @@ pub(crate) enum Command {
     Scrub(scrub::Scrub),
     /// Walk every checksum, index and counter, also of a store that does not open; exit code 1 if anything is off
     Verify(verify::Verify),
+    Torture(torture::Torture),
+    #[command(name = torture::WORKER, hide = true)]
+    TortureWorker(torture::Worker),
 }
 
 /// Parses an app key.

@@ -28,6 +28,9 @@ use crate::output::Output;
 /// Exit codes are part of the interface; `tidestore --help` lists them.
 pub fn run() -> ExitCode {
     let args = Args::parse();
+    if let Command::TortureWorker(worker) = &args.command {
+        return commands::torture::work(worker);
+    }
     let output = Output::new(args.json);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -92,6 +95,9 @@ async fn dispatch(args: Args, output: Output) -> Result<ExitCode, Failure> {
         Command::Usage(usage) => commands::usage::run(&place, output, &usage).await?,
         Command::Expire(expire) => commands::expire::run(&place, output, &expire).await?,
         Command::Inspect(inspect) => commands::inspect::run(output, &inspect).await?,
+        Command::Torture(torture) => return commands::torture::run(output, torture).await,
+        // It has a runtime of its own, see above.
+        Command::TortureWorker(_) => {}
         Command::Verify(verify) => return commands::verify::run(&place, output, &verify).await,
     }
     Ok(ExitCode::SUCCESS)

@@ -19,6 +19,7 @@ pub(crate) mod scrub;
 pub(crate) mod send;
 pub(crate) mod tail;
 pub(crate) mod thread;
+pub(crate) mod torture;
 pub(crate) mod usage;
 pub(crate) mod user;
 pub(crate) mod verify;

@@ -236,10 +236,8 @@ impl App {
         let app = self.id();
         let (of, recalled) = (conversation.clone(), message.clone());
         let notice = Notice::Recalled(id);
-        self.change_with_notice(&conversation, by.user(), &notice, move |rows, shard| {
-            recall_row(rows, app, &of, &recalled, now)?;
-            shard.redacted.write().messages.insert((app, recalled.id));
-            Ok(())
+        self.change_with_notice(&conversation, by.user(), &notice, move |rows, _| {
+            recall_row(rows, app, &of, &recalled, now)
         })
         .await?;
         for attachment in &message.attachments {

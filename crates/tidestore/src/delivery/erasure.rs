@@ -169,11 +169,9 @@ impl App {
         blocking(move || {
             for shard in &inner.shards.list {
                 let name = user.clone();
-                shard.change_own(move |rows, shard| {
+                shard.change_own(move |rows, _| {
                     let key = key_of(app).name(name.as_str());
                     rows.put_bytes(ERASED, key, last.0.to_le_bytes());
-                    let mut redacted = shard.redacted.write();
-                    redacted.senders.insert((app, name.as_str().into()), last);
                     Ok(())
                 })?;
                 shard.purge(&mut MergeReport::default())?;

@@ -5,7 +5,7 @@
 //! that had them.
 
 use compact_str::CompactString;
-use tidestore_kv::{Engine, scan};
+use tidestore_kv::{Batch, Engine, scan};
 use tidestore_messages::{AppId, MessageId, Redacted};
 use tidestore_plan::AttachmentId;
 
@@ -21,14 +21,25 @@ pub(crate) fn load(engine: &dyn Engine) -> Result<Redacted> {
         redacted.messages.insert((app, id));
     })?;
     scan(engine, ERASED, b"", |key, value| {
-        if let (Some((app, user)), Ok(id)) = (key.split_first_chunk::<4>(), number(value)) {
-            let user = text(user).map(CompactString::from).unwrap_or_default();
-            let app = AppId(u32::from_be_bytes(*app));
-            redacted.senders.insert((app, user), MessageId(id));
-        }
+        note_sender(&mut redacted, key, value);
         Ok(())
     })?;
     Ok(redacted)
+}
+
+fn note_sender(redacted: &mut Redacted, key: &[u8], value: &[u8]) {
+    if let (Some((app, user)), Ok(id)) = (key.split_first_chunk::<4>(), number(value)) {
+        let user = text(user).map(CompactString::from).unwrap_or_default();
+        let app = AppId(u32::from_be_bytes(*app));
+        redacted.senders.insert((app, user), MessageId(id));
+    }
+}
+
+/// The recalled message that a row is about.
+fn purged(key: &[u8]) -> Option<(AppId, MessageId)> {
+    let (app, _) = key.split_first_chunk::<4>()?;
+    let (id, _) = number_behind(key, app).ok()?;
+    Some((AppId(u32::from_be_bytes(*app)), MessageId(id)))
 }
 
 /// Shows every recalled message that may still lie somewhere, and what it refers to.
@@ -39,11 +50,8 @@ fn each_purge(
     scan(engine, PURGES, b"", |key, value| {
         let (attachments, _) = value.as_chunks::<16>();
         let attachments = attachments.iter().copied().map(AttachmentId::from_bytes);
-        if let Some((app, _)) = key.split_first_chunk::<4>()
-            && let Ok((id, _)) = number_behind(key, app)
-        {
-            let app = AppId(u32::from_be_bytes(*app));
-            visit(app, MessageId(id), attachments.collect());
+        if let Some((app, id)) = purged(key) {
+            visit(app, id, attachments.collect());
         }
         Ok(())
     })?;
@@ -64,6 +72,23 @@ pub(crate) fn references(engine: &dyn Engine) -> Result<Vec<(AppId, MessageId, A
 }
 
 impl Shard {
+    /// Takes note of what rows say has to go, once they are durable. Not when they are decided: a record that is refused, by
+    /// a full disk, must not take the bodies along that it was about.
+    pub(crate) fn note_redacted(&self, rows: &Batch) {
+        let messages: Vec<_> = rows
+            .puts(PURGES)
+            .filter_map(|(key, _)| purged(key))
+            .collect();
+        if messages.is_empty() && rows.puts(ERASED).next().is_none() {
+            return;
+        }
+        let mut redacted = self.redacted.write();
+        redacted.messages.extend(messages);
+        for (key, value) in rows.puts(ERASED) {
+            note_sender(&mut redacted, key, value);
+        }
+    }
+
     /// Takes off the disk what was recalled or erased before this call.
     pub(crate) fn purge(&self, report: &mut MergeReport) -> Result<()> {
         let redacted = self.redacted.read().clone();

@@ -6,10 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidestore_kv::{Batch, Changes, batch_of};
+use tidestore_kv::{Batch, Changes, Overlay, batch_of};
 use tidestore_log::{Log, Position};
 use tidestore_messages::{AppId, Conversation, SegmentDays};
 
+use crate::apps::AppRecord;
 use crate::attachments::Mentions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Receipt;
@@ -138,22 +139,35 @@ impl Committer {
             .refusal()
             .map_or_else(|| current(&self.shard, &app), Err);
         let (shard, rows) = (&*self.shard, &mut pending.rows);
-        let refused = match (current, guard) {
-            (Ok(app), Some(guard)) => rows.attempt(|rows| guard.decide(rows, shard)).map(|()| app),
-            (current, _) => current,
-        };
         let (stage, last_live) = (&mut self.stage, &mut self.last_live);
-        let receipts = match (refused, messages) {
-            (Err(error), Messages::Live(list)) => vec![Err(error); list.len()],
-            (Err(error), Messages::Imported(list)) => vec![Err(error); list.len()],
-            (Ok(app), Messages::Live(list)) => list
+        let count = messages.len();
+        let put = |app: &AppRecord, rows: &mut Overlay<'_>| match messages {
+            Messages::Live(list) => list
                 .into_iter()
-                .map(|message| stage.live(shard, &app, message, last_live, rows))
-                .collect(),
-            (Ok(app), Messages::Imported(list)) => list
+                .map(|message| stage.live(shard, app, message, last_live, rows))
+                .collect::<Vec<_>>(),
+            Messages::Imported(list) => list
                 .into_iter()
-                .map(|old| stage.imported(shard, &app, old, last_live, rows))
+                .map(|old| stage.imported(shard, app, old, last_live, rows))
                 .collect(),
+        };
+        let receipts = match (current, guard) {
+            (Err(error), _) => vec![Err(error); count],
+            (Ok(app), None) => put(&app, rows),
+            // What changes with messages is one with them: if one of them is not taken, the rows stay as they are.
+            (Ok(app), Some(guard)) => rows
+                .attempt(|rows| {
+                    guard
+                        .decide(rows, shard)
+                        .map_err(|error| vec![Err(error); count])?;
+                    let receipts = put(&app, rows);
+                    if receipts.iter().all(Result::is_ok) {
+                        Ok(receipts)
+                    } else {
+                        Err(receipts)
+                    }
+                })
+                .unwrap_or_else(|refused| refused),
         };
         let known = |receipt: &&Result<Receipt>| receipt.as_ref().is_ok_and(|it| it.duplicate);
         let duplicates = receipts.iter().filter(known).count() as u64;
@@ -508,6 +522,7 @@ fn put_manifest(
 pub(crate) fn apply_to_memory(shard: &Shard, event: Event) {
     match event {
         Event::App(_) | Event::AppDeleted(_) | Event::Floors(_) => shard.registry.apply(&event),
+        Event::Rows(rows) => shard.note_redacted(&rows),
         Event::AppForgotten(id) => {
             shard.heads.forget(AppId(id));
             shard.forget_redacted(AppId(id));
@@ -534,6 +549,6 @@ pub(crate) fn apply_to_memory(shard: &Shard, event: Event) {
                 None => drop(shard.view.install_change(added, &removed)),
             }
         }
-        Event::Alive | Event::Rows(_) => {}
+        Event::Alive => {}
     }
 }

@@ -163,6 +163,13 @@ pub(crate) enum Messages {
 }
 
 impl Messages {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Live(list) => list.len(),
+            Self::Imported(list) => list.len(),
+        }
+    }
+
     /// The same in memory of their own.
     fn detached(self) -> Self {
         match self {
