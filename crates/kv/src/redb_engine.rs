@@ -16,7 +16,9 @@
 //!
 //! # What goes wrong below
 //!
-//! - A failed write or flush latches, as with sled: every later one is refused until the engine is opened anew.
+//! - A failed write or flush latches, as with sled: every later one is refused until the engine is opened anew, and so
+//!   are reads. If the disk was only full, that may be done at once, see `write_back.rs`. A *sync* that finds the disk full
+//!   counts as any other sync that fails: what it was to make durable may be gone.
 //! - A panic inside redb becomes an error.
 
 use std::fmt;
@@ -91,6 +93,13 @@ impl RedbEngine {
         }
     }
 
+    /// Opens tables again whose disk was full. As `open`, but writes nothing that needs space.
+    pub(crate) fn open_again(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Self> {
+        let path = dir.join(FILE);
+        let file = disk.open(&path, OpenMode::Write)?;
+        Self::attach(disk, path, file)
+    }
+
     /// Makes the file under another name first: redb refuses one that it was not done with.
     fn create(disk: &Arc<dyn Disk>, dir: &Path, path: PathBuf) -> Result<Self> {
         let unfinished = dir.join(UNFINISHED);
@@ -108,6 +117,13 @@ impl RedbEngine {
     }
 
     fn open_file(disk: &Arc<dyn Disk>, path: PathBuf, file: Arc<dyn File>) -> Result<Self> {
+        let engine = Self::attach(disk, path, file)?;
+        // The table exists from the start, and so does redb's shortcut for opening after a crash.
+        engine.commit(Vec::new(), true)?;
+        Ok(engine)
+    }
+
+    fn attach(disk: &Arc<dyn Disk>, path: PathBuf, file: Arc<dyn File>) -> Result<Self> {
         let backend = Backend {
             file,
             path: path.clone(),
@@ -123,7 +139,7 @@ impl RedbEngine {
             Ok(Err(error)) => return Err(redb_error(error.into(), context())),
             Err(_) => return Err(panicked(context())),
         };
-        let engine = Self {
+        Ok(Self {
             disk: Arc::clone(disk),
             path,
             db: Some(db),
@@ -131,10 +147,7 @@ impl RedbEngine {
                 failed: None,
                 is_dirty: false,
             }),
-        };
-        // The table exists from the start, and so does redb's shortcut for opening after a crash.
-        engine.commit(Vec::new(), true)?;
-        Ok(engine)
+        })
     }
 
     /// Runs a call into redb, whose panics become errors.
@@ -336,7 +349,8 @@ impl redb::StorageBackend for Backend {
     }
 
     fn sync_data(&self) -> Result<(), std::io::Error> {
-        self.file.sync_data().map_err(told)
+        // Not as `told`: nobody may go on from here as if only space were missing.
+        self.file.sync_data().map_err(std::io::Error::other)
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {

@@ -6,6 +6,11 @@
 //! engine once.
 //!
 //! Two maps lie over the engine: rows still being gathered, and rows on their way. Readers look through both.
+//!
+//! Rows on their way stay in memory until the engine has flushed them. So a full disk is no end: redb, which takes nothing
+//! more and shows nothing any more after a write that failed, is opened anew, and the rows wait until there is space. A
+//! flush that failed for any other reason is final: see `Backend` in `redb_engine.rs`. sled, which has its own files and a
+//! lock on them, is not opened anew: there a full disk is final until the store is reopened.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,12 +23,14 @@ use crate::batch::Op;
 use crate::place;
 use crate::rebuild::{Rebuilt, copy, digest};
 use crate::{
-    Batch, Changes, Engine, EngineKind, Error, ErrorKind, KeyValue, Range, Result, Table, batch_of,
-    layered,
+    Batch, Changes, Engine, EngineKind, Error, ErrorKind, KeyValue, Range, RedbEngine, Result,
+    Table, batch_of, layered,
 };
 
 /// At so many bytes a writer hands the rows on by itself, so that memory stays bounded.
 const GATHERED_MAX: usize = 64 << 20;
+/// On a full disk nothing more should be gathered from here on: what is under way must still find room.
+const CHOKED_BYTES: usize = GATHERED_MAX / 2;
 /// Files smaller than this are not worth a copy.
 const COMPACT_BYTES_MIN: u64 = 16 << 20;
 /// So few changed rows are no reason to look at all of them.
@@ -34,8 +41,9 @@ const ROW_OVERHEAD: usize = 96;
 /// An engine that gets its rows in few, large batches.
 #[derive(Debug)]
 pub(crate) struct WriteBack {
-    /// Readers hold it shared while they read, so that the files of an engine that was replaced can go.
-    engine: RwLock<Arc<dyn Engine>>,
+    /// Readers hold it shared while they read, so that the files of an engine that was replaced can go. `None` while it
+    /// cannot be opened anew after a full disk.
+    engine: RwLock<Option<Arc<dyn Engine>>>,
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     /// What was found when all rows were last looked at.
@@ -49,9 +57,9 @@ pub(crate) struct WriteBack {
     kind: EngineKind,
     quarantined: Vec<PathBuf>,
     layers: RwLock<Layers>,
-    /// Whether the engine failed last time. It is asked again before anything more is gathered: one that takes nothing
-    /// any more must not be covered up.
-    failed: AtomicBool,
+    /// Why the engine failed last time. Unless the disk was full it is asked again before anything more is gathered: one
+    /// that takes nothing any more must not be covered up.
+    failed: Mutex<Option<ErrorKind>>,
     /// Held while rows are handed on, so that the batches keep their order.
     handing_on: Mutex<()>,
 }
@@ -76,7 +84,7 @@ impl WriteBack {
         Self {
             kind: engine.kind(),
             quarantined: engine.quarantined().to_vec(),
-            engine: RwLock::new(engine),
+            engine: RwLock::new(Some(engine)),
             disk: Arc::clone(disk),
             dir: dir.to_owned(),
             compact_min: COMPACT_BYTES_MIN,
@@ -84,14 +92,79 @@ impl WriteBack {
             measured: Mutex::default(),
             handed_on: AtomicU64::new(0),
             layers: RwLock::default(),
-            failed: AtomicBool::new(false),
+            failed: Mutex::default(),
             handing_on: Mutex::default(),
         }
     }
 
     fn watched(&self, done: Result<()>) -> Result<()> {
-        self.failed.store(done.is_err(), Ordering::Relaxed);
+        *self.failed.lock() = done.as_ref().err().map(Error::kind);
         done
+    }
+
+    /// Uses the engine, which stays in its place meanwhile.
+    fn with<T>(&self, ask: impl FnOnce(&Arc<dyn Engine>) -> Result<T>) -> Result<T> {
+        match &*self.engine.read() {
+            Some(engine) => ask(engine),
+            None => {
+                let dir = self.dir.display();
+                let context = format!("tables {dir}: they cannot be opened while the disk is full");
+                Err(Error::new(ErrorKind::Full, context))
+            }
+        }
+    }
+
+    /// Asks the engine; once more if it was just failing and being opened anew.
+    fn ask<T>(&self, ask: impl Fn(&dyn Engine) -> Result<T>) -> Result<T> {
+        let answer = self.with(|engine| ask(&**engine));
+        match answer {
+            Err(error) if self.opens_anew() && error.kind() != ErrorKind::Corruption => {
+                let _turn = self.handing_on.lock();
+                self.open_if_closed();
+                self.with(|engine| ask(&**engine))
+            }
+            answer => answer,
+        }
+    }
+
+    /// Whether the engine can be opened anew under its readers: it holds no lock of its own, and what it did not flush
+    /// is here.
+    fn opens_anew(&self) -> bool {
+        self.kind == EngineKind::Redb
+    }
+
+    /// Closes the engine and opens its files again.
+    fn open_anew(&self) {
+        let mut engine = self.engine.write();
+        // First, so that nothing is written by two.
+        drop(engine.take());
+        let opened = place::find(&self.disk, &self.dir).and_then(|place| {
+            let (_, dir) = place.unwrap_or_else(|| (self.kind, self.dir.clone()));
+            RedbEngine::open_again(&self.disk, &dir)
+        });
+        // If that fails it is tried again by whoever comes next.
+        *engine = opened.ok().map(|opened| Arc::new(opened) as _);
+    }
+
+    fn open_if_closed(&self) {
+        let is_closed = self.engine.read().is_none();
+        if is_closed {
+            self.open_anew();
+        }
+    }
+
+    /// Gives rows to the engine, durably: what it loses when it is opened anew must be here.
+    fn give(&self, rows: &Changes) -> Result<()> {
+        self.open_if_closed();
+        let given = self.with(|engine| {
+            engine.write(batch_of(rows))?;
+            engine.flush()
+        });
+        let is_full = given.as_ref().is_err_and(|e| e.kind() == ErrorKind::Full);
+        if is_full && self.opens_anew() {
+            self.open_anew();
+        }
+        self.watched(given)
     }
 
     /// Hands everything that was gathered to the engine.
@@ -127,7 +200,7 @@ impl WriteBack {
             if leaving.is_empty() {
                 return Ok(());
             }
-            self.watched(self.engine.read().write(batch_of(&leaving)))?;
+            self.give(&leaving)?;
             self.handed_on
                 .fetch_add(leaving.len() as u64, Ordering::Relaxed);
             self.layers.write().leaving = Arc::default();
@@ -146,22 +219,27 @@ impl Engine for WriteBack {
             }
         }
         // Rows leave the upper layer only after the engine has them, so nothing can slip through between the two.
-        self.engine.read().get(table, key)
+        self.ask(|engine| engine.get(table, key))
     }
 
     fn range(&self, table: Table, range: Range) -> Result<Vec<KeyValue>> {
-        // Held to the end: a page is one moment in time.
-        let layers = self.layers.read();
-        let over = [&layers.gathered, &*layers.leaving];
-        layered::page(&**self.engine.read(), &over, table, &range)
+        self.ask(|engine| {
+            // Held to the end: a page is one moment in time.
+            let layers = self.layers.read();
+            let over = [&layers.gathered, &*layers.leaving];
+            layered::page(engine, &over, table, &range)
+        })
     }
 
     fn write(&self, batch: Batch) -> Result<()> {
-        if self.failed.load(Ordering::Relaxed) {
+        let failed = *self.failed.lock();
+        // A full disk is over once there is space; until then the log is not trimmed, and what waits is bounded.
+        let may_wait = failed == Some(ErrorKind::Full) && self.kind != EngineKind::Sled;
+        if failed.is_some() && !may_wait {
             // In turn: a copy that is being made must not miss it.
             let _turn = self.handing_on.lock();
             self.hand_all_on_in_turn()?;
-            return self.watched(self.engine.read().write(batch));
+            return self.watched(self.with(|engine| engine.write(batch)));
         }
         let ops = batch.into_checked_ops()?;
         let is_full = {
@@ -179,7 +257,7 @@ impl Engine for WriteBack {
     fn flush(&self) -> Result<()> {
         let _turn = self.handing_on.lock();
         self.hand_all_on_in_turn()?;
-        self.watched(self.engine.read().flush())
+        self.watched(self.with(|engine| engine.flush()))
     }
 
     fn waiting_bytes(&self) -> usize {
@@ -190,10 +268,14 @@ impl Engine for WriteBack {
         self.hand_all_on()
     }
 
+    fn is_choked(&self) -> bool {
+        *self.failed.lock() == Some(ErrorKind::Full) && self.waiting_bytes() > CHOKED_BYTES
+    }
+
     fn compact(&self, ratio: u64) -> Result<Option<Rebuilt>> {
         // Nothing reaches the engine meanwhile; what is written gathers in memory.
         let _turn = self.handing_on.lock();
-        let files = self.engine.read().size_on_disk()?;
+        let files = self.with(|engine| engine.size_on_disk())?;
         let mut measured = self.measured.lock();
         // Looking at every row is paid for by as many that were changed since, or by the growth of the files.
         let is_due = files >= 2 * measured.files
@@ -201,15 +283,15 @@ impl Engine for WriteBack {
         if files < self.compact_min || !is_due {
             return Ok(None);
         }
-        let (rows, logical, _) = digest(&**self.engine.read())?;
+        let (rows, logical, _) = self.with(|engine| digest(&**engine))?;
         self.handed_on.store(0, Ordering::Relaxed);
         *measured = Measured { files, rows };
         if files <= ratio.saturating_mul(logical) {
             return Ok(None);
         }
         self.hand_all_on_in_turn()?;
-        self.watched(self.engine.read().flush())?;
-        let from = Arc::clone(&self.engine.read());
+        self.watched(self.with(|engine| engine.flush()))?;
+        let from = self.with(|engine| Ok(Arc::clone(engine)))?;
         let copied = copy(&self.disk, &self.dir, &*from, self.kind, &mut |_| {})?;
         if let Err(error) = place::put(&self.disk, &self.dir, &copied.name) {
             // The name may be in place or not. Whatever was written to either would be lost if it is the other.
@@ -217,7 +299,7 @@ impl Engine for WriteBack {
             return Err(error);
         }
         // Waits for readers; from here on nobody sees the old files.
-        drop(std::mem::replace(&mut *self.engine.write(), copied.engine));
+        drop(self.engine.write().replace(copied.engine));
         drop(from);
         measured.files = copied.rebuilt.bytes_after;
         // What stays is swept at the next opening.
@@ -230,7 +312,7 @@ impl Engine for WriteBack {
     }
 
     fn size_on_disk(&self) -> Result<u64> {
-        self.engine.read().size_on_disk()
+        self.ask(Engine::size_on_disk)
     }
 
     fn kind(&self) -> EngineKind {
@@ -252,7 +334,7 @@ mod tests {
     use tidestore_disk::{Disk, Fault, SimDisk, Survival};
 
     use super::*;
-    use crate::{MemoryEngine, RedbEngine, open};
+    use crate::{MemoryEngine, open};
 
     const T: Table = Table(1);
 
@@ -316,6 +398,59 @@ mod tests {
         for key in ["before", "beside", "after"] {
             assert!(flaky.get(T, key.as_bytes()).unwrap().is_some(), "{key}");
         }
+    }
+
+    /// A disk that is full at any size: rows can be read, wait, and reach the same tables once there is space. Before, redb
+    /// refused reads and writes alike until the tables were opened anew, and the shard took no more changes.
+    #[test]
+    fn a_full_disk_makes_rows_wait_and_hides_none() {
+        let dir = Path::new("views/t");
+        for kind in [EngineKind::Redb, EngineKind::Memory] {
+            let mut filled = 0;
+            for step in 0..60 {
+                let disk = SimDisk::new();
+                let arc = Arc::new(disk.clone()) as Arc<dyn Disk>;
+                let engine = open(kind, &arc, dir).unwrap();
+                disk.set_space(Some(disk.total_bytes() + step * 40_000));
+                let mut expected = Vec::new();
+                for n in 0..40 {
+                    let mut batch = Batch::new();
+                    let key = format!("k{n:02}");
+                    batch.put(T, key.as_bytes(), vec![7; 50_000]);
+                    engine.write(batch).unwrap();
+                    expected.push(key);
+                    if engine.flush().is_err() {
+                        filled += 1;
+                    }
+                    assert_eq!(rows(&*engine), expected, "{kind}, step {step}");
+                    assert!(engine.get(T, b"k00").unwrap().is_some());
+                }
+                disk.set_space(None);
+                engine.flush().unwrap();
+                drop(engine);
+                let crashed = Arc::new(disk.crash(step, Survival::NONE)) as Arc<dyn Disk>;
+                let found = open(kind, &crashed, dir).unwrap();
+                assert_eq!(rows(&*found), expected, "{kind}, step {step}");
+            }
+            assert!(filled > 10, "{kind}: the disk was full {filled} times");
+        }
+    }
+
+    /// A sync that finds the disk full is a failed sync all the same.
+    #[test]
+    fn a_sync_that_finds_no_space_is_final() {
+        let dir = Path::new("views/t");
+        let disk = SimDisk::new();
+        let arc = Arc::new(disk.clone()) as Arc<dyn Disk>;
+        let engine = open(EngineKind::Redb, &arc, dir).unwrap();
+        put(&*engine, "k");
+        disk.fail_matching(tidestore_disk::OpKind::Sync, 1, Fault::NoSpace);
+        assert_eq!(engine.flush().unwrap_err().kind(), ErrorKind::Io);
+        let mut batch = Batch::new();
+        batch.put(T, "later", "value");
+        engine.write(batch).unwrap_err();
+        engine.flush().unwrap_err();
+        assert_eq!(disk.repeated_syncs(), [] as [PathBuf; 0]);
     }
 
     fn rows(engine: &dyn Engine) -> Vec<String> {
