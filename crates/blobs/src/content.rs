@@ -21,6 +21,13 @@ pub struct Location {
     pub(crate) record: u64,
 }
 
+impl Location {
+    /// The file of the volume.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// So much of a record is read together with its head: most of what shares a volume is whole then.
 const FIRST_READ: u64 = CHUNK_BYTES as u64 + BLOCK_BYTES;
 
