@@ -101,7 +101,7 @@ pub use memtable::Applied;
 pub use merge::{MergeJob, MergeTime, Merged};
 pub use page::{Cursor, Direction, Page};
 pub use read::Count;
-pub use receipts::{Receipt, ReceiptKey, ReceiptRunMeta};
+pub use receipts::{Receipt, ReceiptKey, ReceiptRunMeta, is_receipt_run};
 pub use redact::Redacted;
 pub use segment::{
     AppShare, Block, BlockCache, Bounds, Bucket, CacheBytes, CacheUse, Io, Lookup, Owner, Run,
