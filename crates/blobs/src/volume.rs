@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use tidestore_disk::sync::Mutex;
 use tidestore_disk::{ErrorKind as DiskErrorKind, File, FileCache, FileExt, OpenMode};
 use tidestore_kv::{Engine, Overlay, decode_row};
 use tidestore_plan::AppId;
