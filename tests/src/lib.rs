@@ -1,6 +1,7 @@
 //! What the tests of the whole store share: a simulated machine to run it on, and short ways to say things.
 
 pub mod killed;
+pub mod life;
 
 use std::future::Future;
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub struct Machine {
     pub clock: SimClock,
     /// How the store is opened.
     pub options: Options,
+    /// What its random bytes come from: another seed makes a store with another id.
+    pub seed: u64,
 }
 
 impl Machine {
@@ -43,6 +46,7 @@ impl Machine {
             disk: SimDisk::new(),
             clock: SimClock::new(START),
             options,
+            seed: 1,
         }
     }
 
@@ -52,7 +56,7 @@ impl Machine {
     ///
     /// Those of [`Store::open_env`].
     pub async fn open(&self) -> Result<Store> {
-        let env = Env::sim(self.disk.clone(), self.clock.clone(), 1);
+        let env = Env::sim(self.disk.clone(), self.clock.clone(), self.seed);
         Store::open_env(env, self.options.clone()).await
     }
 
