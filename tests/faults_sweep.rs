@@ -191,6 +191,41 @@ fn every_sync_that_fails_is_never_tried_again() {
     }
 }
 
+/// Callers who do not give up: whatever sync fails while attachments come, go and expire, no file is synced again, and what
+/// was told is there after a power cut. A volume used to be flushed once more by the next request for its shard, or by the
+/// next pass that punches.
+#[test]
+fn callers_who_go_on_after_a_failed_sync_make_nobody_sync_again() {
+    for k in 1.. {
+        let machine = machine(EngineKind::Memory, 1);
+        machine.disk.fail_matching(OpKind::Sync, k, Fault::Eio);
+        let told = run(async {
+            let stage = begin(&machine, WhenFull::GiveUp).await.ok()?;
+            for number in 0..=CHAPTERS {
+                // Each part as far as it comes.
+                drop(stage.chapter(number).await);
+                drop(stage.store.flush().await);
+                let told = stage.told.borrow().attachments.firsts.clone();
+                for id in told.into_iter().step_by(2) {
+                    stage.told.borrow_mut().attachments.there.remove(&id);
+                    drop(stage.app.delete_attachment(id).await);
+                }
+                drop(stage.store.expire().await);
+            }
+            drop(stage.store.close().await);
+            Some(stage.told.into_inner())
+        });
+        let what = format!("sync {k} fails and everybody goes on");
+        assert_eq!(machine.disk.repeated_syncs(), [] as [PathBuf; 0], "{what}");
+        let Some(told) = told else { continue };
+        let after = with_disk(&machine, machine.disk.crash(k, Survival::NONE));
+        run(check(&after, &told, &what));
+        if machine.disk.count(OpKind::Sync) < k {
+            return;
+        }
+    }
+}
+
 /// The disk is full after so many bytes: the call fails as a whole, everything can be read, and once there is room the same
 /// store goes on.
 fn full_disks(engine: EngineKind, steps: u64) {

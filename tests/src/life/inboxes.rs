@@ -92,7 +92,8 @@ pub(super) async fn check(app: &App, told: &super::Told, judge: &mut Judge) {
     });
     for known in of_tea {
         let id = known.receipt.id;
-        if told.inboxes.asked.contains(&id) || waiting.contains(&id) {
+        let is_known = told.inboxes.asked.contains(&id) || known.may_be_lost();
+        if is_known || waiting.contains(&id) {
             continue;
         }
         // Not acknowledged, so it waits; unless it is gone itself, which the check of messages has judged.
