@@ -2,6 +2,7 @@
 
 pub mod example;
 pub mod killed;
+pub mod life;
 pub mod world;
 
 use std::future::Future;
@@ -29,6 +30,8 @@ pub struct Machine {
     pub clock: SimClock,
     /// How the store is opened.
     pub options: Options,
+    /// What its random bytes come from: another seed makes a store with another id.
+    pub seed: u64,
 }
 
 impl Machine {
@@ -45,6 +48,7 @@ impl Machine {
             disk: SimDisk::new(),
             clock: SimClock::new(START),
             options,
+            seed: 1,
         }
     }
 
@@ -54,7 +58,7 @@ impl Machine {
     ///
     /// Those of [`Store::open_env`].
     pub async fn open(&self) -> Result<Store> {
-        let env = Env::sim(self.disk.clone(), self.clock.clone(), 1);
+        let env = Env::sim(self.disk.clone(), self.clock.clone(), self.seed);
         Store::open_env(env, self.options.clone()).await
     }
 

@@ -565,8 +565,12 @@ impl Volumes {
         Ok(())
     }
 
-    /// Punches dead records out of a volume, durably. False if the filesystem cannot, or the file is not there.
+    /// Punches dead records out of a volume, durably. False if the filesystem cannot, the file is not there, or a flush of
+    /// it has failed: then that waits until the store is reopened.
     fn punch(&self, path: &Path, holes: &[Hole]) -> Result<bool> {
+        if self.syncs.have_failed(path) {
+            return Ok(false);
+        }
         let file = match self.site.disk.open(path, OpenMode::Write) {
             Err(error) if error.kind() == DiskErrorKind::NotFound => return Ok(false),
             result => result?,
@@ -576,7 +580,7 @@ impl Volumes {
                 return Ok(false);
             }
         }
-        file.sync_data()?;
+        self.syncs.sync(&*file, path)?;
         Ok(true)
     }
 }

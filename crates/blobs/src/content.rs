@@ -26,6 +26,11 @@ impl Location {
     pub fn offset(&self) -> u64 {
         self.offset
     }
+
+    /// The file of the volume.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 /// So much of a record is read together with its head: most of what shares a volume is whole then.

@@ -1,14 +1,15 @@
 //! The volumes that are being written: which there are, and what was written to them since the last flush.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tidestore_disk::sync::Mutex;
 use tidestore_disk::{ErrorKind as DiskErrorKind, File, FileCache, FileExt, OpenMode};
 use tidestore_kv::{Engine, Overlay, decode_row};
 use tidestore_plan::AppId;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::{self, BLOCK_BYTES, Span, VolumeHead, blocks_of};
 use crate::intake::create_numbered;
 use crate::site::{Apps, Site, bucket_dir, volume_path};
@@ -35,6 +36,31 @@ pub struct Volumes {
     strays: Vec<(AppId, Span, u64)>,
     /// Files that could not be removed when it was time; tried again with the next.
     pub(crate) unremoved: Vec<PathBuf>,
+    pub(crate) syncs: Syncs,
+}
+
+/// Flushes files, and none again of which a flush has failed: a second one would succeed without what the first one lost.
+#[derive(Debug, Default)]
+pub(crate) struct Syncs(Mutex<HashSet<PathBuf>>);
+
+impl Syncs {
+    /// Makes a file durable.
+    pub(crate) fn sync(&self, file: &dyn File, path: &Path) -> Result<()> {
+        if self.have_failed(path) {
+            let text = format!("an earlier flush of {} failed; reopen", path.display());
+            return Err(Error::new(ErrorKind::Io, text));
+        }
+        let synced = file.sync_data();
+        if synced.is_err() {
+            self.0.lock().insert(path.to_owned());
+        }
+        Ok(synced?)
+    }
+
+    /// Whether a flush of a file has failed since opening.
+    pub(crate) fn have_failed(&self, path: &Path) -> bool {
+        self.0.lock().contains(path)
+    }
 }
 
 /// A volume that was filled.
@@ -57,12 +83,12 @@ struct Active {
 
 impl Active {
     /// Makes what was written durable, and the name of a new file.
-    fn sync(&mut self, site: &Site) -> Result<()> {
+    fn sync(&mut self, site: &Site, syncs: &Syncs) -> Result<()> {
         if !self.dirty {
             return Ok(());
         }
         if let Some(file) = &self.file {
-            file.sync_data()?;
+            syncs.sync(&**file, &self.path)?;
         }
         if self.fresh {
             let dir = self.path.parent().unwrap_or(Path::new(""));
@@ -111,6 +137,7 @@ impl Volumes {
             filled: Vec::new(),
             strays: Vec::new(),
             unremoved: Vec::new(),
+            syncs: Syncs::default(),
         };
         for key in Overlay::new(engine).keys(VOLUMES, b"")? {
             let (app, number) = (app_of(&key), number_at(&key, 4));
@@ -277,7 +304,7 @@ impl Volumes {
     pub(crate) fn sync(&mut self) -> Result<Vec<Filled>> {
         let filled = self.filled.iter_mut().map(|filled| &mut filled.active);
         for active in filled.chain(self.active.values_mut()) {
-            active.sync(&self.site)?;
+            active.sync(&self.site, &self.syncs)?;
         }
         Ok(std::mem::take(&mut self.filled))
     }

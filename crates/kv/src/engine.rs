@@ -75,14 +75,20 @@ pub trait Engine: Debug + Send + Sync + 'static {
         0
     }
 
-    /// Takes rows out of memory before there are too many of them, without making them durable. For a thread that may
-    /// wait: a writer that finds too many has to do it itself.
+    /// Takes rows out of memory before there are too many of them. For a thread that may wait: a writer that finds too many
+    /// has to do it itself.
     ///
     /// # Errors
     ///
     /// As [`write`](Engine::write).
     fn hand_on(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// Whether so much waits for space on a full disk that no further change should be begun. What is written nevertheless
+    /// is taken for a while, and refused for good in the end.
+    fn is_choked(&self) -> bool {
+        false
     }
 
     /// Copies the tables into new files if the present ones are over `ratio` times as large as what is in them, and leaves
@@ -213,7 +219,8 @@ impl FromStr for EngineKind {
 /// Opens the tables in a directory of a disk, creating both if they are missing. Tables that are there open with the
 /// engine that wrote them, whatever `kind` says: [`Engine::kind`] tells which.
 ///
-/// What is written waits in memory, at most 64 MiB of it, until a flush: the caller has it in a log.
+/// What is written waits in memory, at most 64 MiB of it, until a flush: the caller has it in a log. Except with sled a full
+/// disk only makes it wait longer: reads go on, a flush fails and may be tried again, and writes are taken until 64 MiB wait.
 ///
 /// The caller holds the lock of the store: one directory must not be open twice.
 ///

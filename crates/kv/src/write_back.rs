@@ -29,6 +29,8 @@ use crate::{
 
 /// At so many bytes a writer hands the rows on by itself, so that memory stays bounded.
 const GATHERED_MAX: usize = 64 << 20;
+/// On a full disk nothing more should be begun from here on: what is under way must still find room.
+const CHOKED_BYTES: usize = GATHERED_MAX / 2;
 /// So many bytes may gather while the disk is full.
 const GATHERED_FULL_MAX: usize = 4 * GATHERED_MAX;
 /// With less space than this, sled is not opened anew: it would only fail again.
@@ -266,6 +268,10 @@ impl Engine for WriteBack {
         self.hand_all_on()
     }
 
+    fn is_choked(&self) -> bool {
+        self.failed.load(Ordering::Relaxed) && self.waiting_bytes() > CHOKED_BYTES
+    }
+
     fn compact(&self, ratio: u64) -> Result<Option<Rebuilt>> {
         // Nothing reaches the engine meanwhile; what is written gathers in memory.
         let mut given = self.handing_on.lock();
@@ -497,5 +503,58 @@ mod tests {
             }
         }
         assert!(outcomes.iter().all(|count| *count > 0), "{outcomes:?}");
+    }
+
+    /// A disk that is full at any size: rows can be read, wait, and reach the same tables once there is space. Before, redb
+    /// refused reads and writes alike until the tables were opened anew, and the shard took no more changes.
+    #[test]
+    fn a_full_disk_makes_rows_wait_and_hides_none() {
+        let dir = Path::new("views/t");
+        for kind in [EngineKind::Redb, EngineKind::Memory] {
+            let mut filled = 0;
+            for step in 0..60 {
+                let disk = SimDisk::new();
+                let arc = Arc::new(disk.clone()) as Arc<dyn Disk>;
+                let engine = open(kind, &arc, dir).unwrap();
+                disk.set_space(Some(disk.total_bytes() + step * 40_000));
+                let mut expected = Vec::new();
+                for n in 0..40 {
+                    let mut batch = Batch::new();
+                    let key = format!("k{n:02}");
+                    batch.put(T, key.as_bytes(), vec![7; 50_000]);
+                    engine.write(batch).unwrap();
+                    expected.push(key);
+                    if engine.flush().is_err() {
+                        filled += 1;
+                    }
+                    assert_eq!(rows(&*engine), expected, "{kind}, step {step}");
+                    assert!(engine.get(T, b"k00").unwrap().is_some());
+                }
+                disk.set_space(None);
+                engine.flush().unwrap();
+                drop(engine);
+                let crashed = Arc::new(disk.crash(step, Survival::NONE)) as Arc<dyn Disk>;
+                let found = open(kind, &crashed, dir).unwrap();
+                assert_eq!(rows(&*found), expected, "{kind}, step {step}");
+            }
+            assert!(filled > 10, "{kind}: the disk was full {filled} times");
+        }
+    }
+
+    /// A sync that finds the disk full is a failed sync all the same.
+    #[test]
+    fn a_sync_that_finds_no_space_is_final() {
+        let dir = Path::new("views/t");
+        let disk = SimDisk::new();
+        let arc = Arc::new(disk.clone()) as Arc<dyn Disk>;
+        let engine = open(EngineKind::Redb, &arc, dir).unwrap();
+        put(&*engine, "k");
+        disk.fail_matching(tidestore_disk::OpKind::Sync, 1, Fault::NoSpace);
+        assert_eq!(engine.flush().unwrap_err().kind(), ErrorKind::Io);
+        let mut batch = Batch::new();
+        batch.put(T, "later", "value");
+        engine.write(batch).unwrap_err();
+        engine.flush().unwrap_err();
+        assert_eq!(disk.repeated_syncs(), [] as [PathBuf; 0]);
     }
 }

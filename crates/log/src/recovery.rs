@@ -230,8 +230,29 @@ fn check_tail(file: &LogFile) -> Result<Option<Notice>> {
         offset: file.end,
     };
     // A recycled file is full of an earlier life's frames; only what begins like a frame of this one was torn.
-    let begins = file.head_at(file.end)?.is_some();
+    let begins = begins_a_frame(file)?;
     Ok((begins && !is_clean).then_some(torn))
+}
+
+/// Whether a frame of this file begins behind the last whole one, be it with one bit of its head flipped.
+fn begins_a_frame(file: &LogFile) -> Result<bool> {
+    let (seal, offset) = (file.header.seal(), file.end);
+    let mut head = [0; FRAME_HEAD_LEN];
+    read_full(&*file.file, &mut head, offset)?;
+    let is_head = |head: &[u8]| {
+        let head = FrameHead::decode(head, &seal, offset);
+        head.is_some_and(|head| head.position == file.last_position + 1)
+    };
+    if is_head(&head) {
+        return Ok(true);
+    }
+    Ok((0..FRAME_HEAD_LEN * 8).any(|bit| {
+        let mut flipped = head;
+        if let Some(byte) = flipped.get_mut(bit / 8) {
+            *byte ^= 1 << (bit % 8);
+        }
+        is_head(&flipped)
+    }))
 }
 
 const WINDOW: usize = 64 << 10;

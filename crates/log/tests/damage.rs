@@ -445,3 +445,29 @@ fn a_disk_that_refuses_every_write_for_space_is_not_final() {
     let (log, _) = open(&disk.crash(0, Survival::NONE)).unwrap();
     assert_eq!(log.end(), Position(2));
 }
+
+/// One bit of the head of the last batch. No later frame vouches for it, so it is taken for torn; but opening used to say
+/// nothing, because what is there did not begin like a frame, and a synced batch was gone in silence.
+#[test]
+fn a_flipped_bit_in_the_last_head_is_told_of() {
+    for count in [1, 2, 5] {
+        let disk = filled(count);
+        let newest = logs(&disk).pop().unwrap();
+        let bytes = disk.read_all(&newest).unwrap();
+        let payload = batch(count);
+        let at = bytes.windows(payload.len()).rposition(|w| w == payload);
+        let head = at.unwrap() as u64 - 32;
+        for bit in 0..32 * 8 {
+            let hurt = disk.crash(0, Survival::ALL);
+            let place = u8::try_from(bit % 8).unwrap();
+            hurt.flip_bit(&newest, head + bit / 8, place).unwrap();
+            let (log, report) = open(&hurt).unwrap();
+            assert_eq!(read(&log).len() as u64, count - 1, "bit {bit}");
+            let notices: Vec<_> = report.notices().map(ToString::to_string).collect();
+            assert!(
+                notices.iter().any(|notice| notice.contains("torn batch")),
+                "bit {bit} of the head of batch {count}: {notices:?}"
+            );
+        }
+    }
+}

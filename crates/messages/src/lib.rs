@@ -106,7 +106,7 @@ pub use memtable::Applied;
 pub use merge::{MergeJob, MergeTime, Merged};
 pub use page::{Cursor, Direction, Page};
 pub use read::Count;
-pub use receipts::{Receipt, ReceiptKey, ReceiptRunMeta, describe_receipts};
+pub use receipts::{Receipt, ReceiptKey, ReceiptRunMeta, describe_receipts, is_receipt_run};
 pub use redact::Redacted;
 pub use segment::{
     AppShare, Block, BlockCache, Bounds, Bucket, CacheBytes, CacheUse, Io, Lookup, LostRun, Owner,

@@ -369,6 +369,32 @@ pub fn describe_receipts(
     Ok(meta)
 }
 
+/// Whether a file is a receipt run of this store with this generation, as far as its header tells.
+///
+/// # Errors
+///
+/// What the disk reports. A file that is too short is none.
+pub fn is_receipt_run(
+    disk: &Arc<dyn Disk>,
+    path: &Path,
+    store: StoreId,
+    generation: u64,
+) -> Result<bool> {
+    let file = disk.open(path, OpenMode::Read)?;
+    if file.len()? < HEADER_LEN as u64 {
+        return Ok(false);
+    }
+    let mut header = [0; HEADER_LEN];
+    file.read_exact_at(&mut header, 0, path)?;
+    let seal = Seal {
+        store: store.0,
+        kind: KIND,
+        generation,
+    };
+    let (shard, count) = (le_u16(&header, 10), le_u64(&header, 24));
+    Ok(header == header_bytes(&seal, shard, count))
+}
+
 /// Where and when a run is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RunPlace {

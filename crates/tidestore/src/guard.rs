@@ -37,6 +37,13 @@ pub enum ClockAlarm {
         /// When the store was last seen alive.
         last_seen: Millis,
     },
+    /// The wall clock had jumped before the store was opened, and nobody has confirmed it since.
+    Unconfirmed {
+        /// What the wall clock says.
+        wall: Millis,
+        /// When the store was last seen alive.
+        last_seen: Millis,
+    },
 }
 
 impl fmt::Display for ClockAlarm {
@@ -56,6 +63,11 @@ impl fmt::Display for ClockAlarm {
             Self::LongGap { wall, last_seen } => write!(
                 f,
                 "the wall clock says that the store was closed for {} hours",
+                hours(wall, last_seen)
+            ),
+            Self::Unconfirmed { wall, last_seen } => write!(
+                f,
+                "the wall clock jumped before the store was opened, and is {} hours from when it was last seen alive",
                 hours(wall, last_seen)
             ),
         }?;
@@ -105,8 +117,8 @@ impl ClockGuard {
         }
     }
 
-    /// Compares the clock with the newest time in the store, 0 for a new one.
-    pub(crate) fn resume(&self, last_seen: Millis, gap_max: Duration) {
+    /// Compares the clock with the newest time in the store, 0 for a new one. `jumped`: a jump was noted and never confirmed.
+    pub(crate) fn resume(&self, last_seen: Millis, gap_max: Duration, jumped: bool) {
         let (wall, monotonic) = (self.clock.wall(), self.clock.monotonic());
         let seen = (last_seen, monotonic);
         let mut state = self.state.lock();
@@ -119,6 +131,13 @@ impl ClockGuard {
             };
         } else if last_seen > 0 && wall > last_seen.saturating_add(millis(gap_max)) {
             let alarm = Some(raised(ClockAlarm::LongGap { wall, last_seen }));
+            *state = State {
+                anchor: (wall, monotonic),
+                expiry_anchor: seen,
+                alarm,
+            };
+        } else if last_seen > 0 && jumped {
+            let alarm = Some(ClockAlarm::Unconfirmed { wall, last_seen });
             *state = State {
                 anchor: (wall, monotonic),
                 expiry_anchor: seen,
@@ -141,6 +160,13 @@ impl ClockGuard {
     pub(crate) fn alarm(&self) -> Option<ClockAlarm> {
         self.times();
         self.state.lock().alarm
+    }
+
+    /// Whether a jump waits for a word that nothing else would tell of after a restart: a clock that is behind or a long
+    /// gap is seen again by itself.
+    pub(crate) fn is_jumped(&self) -> bool {
+        use ClockAlarm::{Jumped, Unconfirmed};
+        matches!(self.alarm(), Some(Jumped { .. } | Unconfirmed { .. }))
     }
 
     /// The operator vouches for the wall clock.
@@ -173,7 +199,9 @@ impl ClockGuard {
                 }
             }
             // After a long gap the clock may well be right: new messages get its time, as long as it runs evenly.
-            Some(ClockAlarm::LongGap { .. }) if wall.abs_diff(expected) <= self.drift_max => {
+            Some(ClockAlarm::LongGap { .. } | ClockAlarm::Unconfirmed { .. })
+                if wall.abs_diff(expected) <= self.drift_max =>
+            {
                 Times {
                     now: wall,
                     trusted: expiry,

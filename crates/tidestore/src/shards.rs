@@ -7,6 +7,7 @@ use tidestore_disk::sync::atomic::AtomicU64;
 use siphasher::sip::SipHasher13;
 use tidestore_blobs::ContentHash;
 use tidestore_disk::Millis;
+use tidestore_kv::Batch;
 use tidestore_messages::{AppId, Conversation};
 
 use crate::apps::Registry;
@@ -18,6 +19,7 @@ use crate::meters::StoreMeters;
 use crate::places::Places;
 use crate::record::Event;
 use crate::shard::Shard;
+use crate::tables;
 
 /// The shards of a store, shared by its handles and its background threads.
 #[derive(Debug)]
@@ -60,6 +62,10 @@ impl Shards {
 
     /// One pass of expiry by the guarded clock; paused while the clock is not trusted.
     pub(crate) fn expire(&self) -> Result<ExpiryReport> {
+        if let Err(error) = self.note_jump() {
+            // The next pass tries again.
+            tracing::warn!(%error, "it could not be noted whether the clock has jumped");
+        }
         if let Some(alarm) = self.guard.alarm() {
             let report = ExpiryReport {
                 paused: Some(alarm),
@@ -125,7 +131,21 @@ impl Shards {
     /// Notes in every log that the store is alive, so that a long quiet time is not taken for a wrong clock.
     pub(crate) fn note_alive(&self) -> Result<()> {
         let note = |shard: &Arc<Shard>| shard.decide_own(Box::new(|_| Ok(Some(Event::Alive))));
-        self.list.iter().map(note).fold(Ok(()), Result::and)
+        let noted = self.list.iter().map(note).fold(Ok(()), Result::and);
+        noted.and(self.note_jump())
+    }
+
+    /// Notes that the clock has jumped, or that this was confirmed: a restart must not forget it, because a jump that is
+    /// shorter than the longest gap would pass for time that the store was closed.
+    fn note_jump(&self) -> Result<()> {
+        let (jumped, first) = (u64::from(self.guard.is_jumped()), self.list.first());
+        let Some(shard) = first else { return Ok(()) };
+        if tables::number(&*shard.engine, tables::JUMPED)? == jumped {
+            return Ok(());
+        }
+        let mut batch = Batch::new();
+        tables::put_number(&mut batch, tables::JUMPED, jumped);
+        shard.decide_own(Box::new(move |_| Ok(Some(Event::Rows(batch)))))
     }
 }
 

@@ -146,15 +146,11 @@ impl Store {
             .into_iter()
             .map(|opened| recover(&parts, opened))
             .collect::<Result<_>>()?;
-        let last_seen = recovered
-            .iter()
-            .map(|(shard, _)| shard.status.lock().last_seen)
-            .max();
-        guard.resume(last_seen.unwrap_or_default(), options.clock_gap_max);
         let list: Vec<_> = recovered
             .iter()
             .map(|(shard, _)| Arc::clone(shard))
             .collect();
+        resume_clock(&guard, &list, &options)?;
         let clerks = clerks(&env, &parts, &list)?;
         let swept = sweep::sweep(&env.disk, &registry, &list, purpose == Purpose::Inspection)?;
         notices.extend(swept.notices);
@@ -541,6 +537,17 @@ fn with_room(env: Env, options: &Options) -> (Env, Arc<FileCache>) {
     let files = Arc::new(FileCache::new(env.disk, capacity));
     let disk = files.roomy_disk();
     (Env { disk, ..env }, files)
+}
+
+/// Compares the clock with what the shards know of time.
+fn resume_clock(guard: &ClockGuard, shards: &[Arc<Shard>], options: &Options) -> Result<()> {
+    let seen = shards.iter().map(|shard| shard.status.lock().last_seen);
+    let jumped = shards.first().map_or(Ok(0), |shard| {
+        tables::number(&*shard.engine, tables::JUMPED)
+    })?;
+    let seen = seen.max().unwrap_or_default();
+    guard.resume(seen, options.clock_gap_max, jumped == 1);
+    Ok(())
 }
 
 /// The clerks of all shards, with their volumes cut to what the tables know.

@@ -2,8 +2,9 @@
 //!
 //! A segment that no manifest names was left by a flush or merge that did not finish, or outlived its removal by a
 //! crash: it is deleted, which is safe because its messages are in the log or in another segment, or have expired; and
-//! the opening has just made sure that tables and log belong together. Everything that is not one of our names is
-//! left alone and reported. A file that is named and missing is reported, unless it had expired; the rest of the store is
+//! the opening has just made sure that tables and log belong together. Everything that is not one of our names, or whose
+//! header does not say that it is what its name says, is left alone and reported: a segment that was renamed, or one of
+//! another store, is not ours to delete. A file that is named and missing is reported, unless it had expired; the rest of the store is
 //! served.
 
 use std::collections::HashSet;
@@ -11,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidestore_blobs::index;
-use tidestore_disk::{Disk, EntryKind, decode_name};
-use tidestore_messages::{receipt_run_path, receipts_dir, segment_path};
+use tidestore_disk::{Disk, EntryKind, OpenMode, decode_name};
+use tidestore_messages::{StoreId, is_receipt_run, receipt_run_path, receipts_dir, segment_path};
 
 use crate::apps::Registry;
 use crate::error::Result;
@@ -28,6 +29,7 @@ pub(crate) fn sweep(
 ) -> Result<Swept> {
     let mut sweep = Sweep {
         disk,
+        store: shards.first().map(|shard| shard.store).unwrap_or_default(),
         named: HashSet::new(),
         found: HashSet::new(),
         notices: vec![],
@@ -105,6 +107,7 @@ const ROOT: [&str; 9] = [
 
 struct Sweep<'a> {
     disk: &'a Arc<dyn Disk>,
+    store: StoreId,
     named: HashSet<PathBuf>,
     found: HashSet<PathBuf>,
     notices: Vec<String>,
@@ -147,15 +150,49 @@ impl Sweep<'_> {
             if entry.kind == EntryKind::File && self.named.contains(&path) {
                 self.found.insert(path);
             } else if entry.kind == EntryKind::File && is_ours(&entry.name) {
-                match &mut self.unnamed {
-                    Some(unnamed) => unnamed.push(path),
-                    None => self.disk.remove_file(&path)?,
+                if let Some(unnamed) = &mut self.unnamed {
+                    unnamed.push(path);
+                } else if self.is_what_it_says(&path, &entry.name)? {
+                    self.disk.remove_file(&path)?;
+                } else {
+                    let path = path.display();
+                    let text = format!("{path} is not the file that its name says; left alone");
+                    self.notices.push(text);
                 }
             } else {
                 self.stranger(&path);
             }
         }
         Ok(())
+    }
+
+    /// Whether a file that nobody names is of this store, and the one that its name says. What was never finished is.
+    fn is_what_it_says(&self, path: &Path, name: &str) -> Result<bool> {
+        if name.contains(".tmp") {
+            return Ok(true);
+        }
+        let Some((shard, number)) = numbers(name) else {
+            return Ok(false);
+        };
+        if name.contains(".rcp") {
+            return Ok(is_receipt_run(self.disk, path, self.store, number)?);
+        }
+        let mut header = [0; OWNER_BYTES];
+        let read = read_first(self.disk, path, &mut header)?;
+        // A volume is written in place: what a crash leaves of its first block is nothing or all of the header.
+        if name.contains(".vol") && (read < header.len() || header == [0; OWNER_BYTES]) {
+            return Ok(true);
+        }
+        let magic = if name.contains(".vol") {
+            b"TIDEVOL1"
+        } else {
+            b"TIDESEG1"
+        };
+        let of_shard = u16::from_le_bytes([header[10], header[11]]);
+        Ok(header.starts_with(magic)
+            && shard.is_none_or(|shard| shard == u64::from(of_shard))
+            && header[16..24] == number.to_le_bytes()
+            && header[24..] == self.store.0)
     }
 
     fn dirs(&mut self, dir: &Path) -> Result<Vec<PathBuf>> {
@@ -175,6 +212,30 @@ impl Sweep<'_> {
             "{} is not one of the store's files; left alone",
             path.display()
         ));
+    }
+}
+
+/// What segments and volumes begin with alike: magic 8, version 2, shard 2, app 4, number 8, store id 16.
+const OWNER_BYTES: usize = 40;
+
+fn read_first(disk: &Arc<dyn Disk>, path: &Path, bytes: &mut [u8]) -> Result<usize> {
+    let file = disk.open(path, OpenMode::Read)?;
+    let mut done = 0;
+    while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, done as u64)? {
+            0 => break,
+            read => done += read,
+        }
+    }
+    Ok(done)
+}
+
+/// Shard and number in a name, or the number alone.
+fn numbers(name: &str) -> Option<(Option<u64>, u64)> {
+    let stem = name.split('.').next()?;
+    match stem.split_once('-') {
+        Some((shard, number)) => Some((Some(shard.parse().ok()?), number.parse().ok()?)),
+        None => Some((None, stem.parse().ok()?)),
     }
 }
 

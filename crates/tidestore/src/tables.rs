@@ -46,6 +46,8 @@ pub(crate) const NEXT_GENERATION: &str = "next_generation";
 pub(crate) const LAST_LIVE: &str = "last_live";
 /// The newest time at which the store was alive.
 pub(crate) const LAST_SEEN: &str = "last_seen";
+/// 1 while a jump of the wall clock waits to be confirmed; in the first shard.
+pub(crate) const JUMPED: &str = "clock_jumped";
 /// Whether `ACTIVITY` holds every direct conversation; not so in a store that is older than it.
 pub(crate) const ACTIVITY_COMPLETE: &str = "activity";
 /// At most so many numbers of a conversation were given to messages that a repair could not save …

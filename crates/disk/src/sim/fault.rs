@@ -82,8 +82,8 @@ enum When {
     Operation(u64),
     /// The operation of this number among those of its kind.
     OfKind(OpKind, u64),
-    /// Every operation of the kind.
-    Every(OpKind),
+    /// Every operation of the kind from this number on.
+    From(OpKind, u64),
 }
 
 impl Faults {
@@ -103,7 +103,7 @@ impl Faults {
         let hit = self.schedule.iter().find(|(when, _)| match *when {
             When::Operation(number) => number == self.total,
             When::OfKind(wanted, number) => wanted == kind && number == of_kind,
-            When::Every(wanted) => wanted == kind,
+            When::From(wanted, number) => wanted == kind && number <= of_kind,
         });
         match hit {
             Some(&(_, Fault::ShortIo(limit))) => Verdict::Run { limit },
@@ -127,7 +127,12 @@ impl Faults {
     }
 
     pub(super) fn fail_always(&mut self, kind: OpKind, fault: Fault) {
-        self.schedule.push((When::Every(kind), fault));
+        self.schedule.push((When::From(kind, 0), fault));
+    }
+
+    pub(super) fn fail_from(&mut self, kind: OpKind, nth: u64, fault: Fault) {
+        let number = self.count(kind) + nth.max(1);
+        self.schedule.push((When::From(kind, number), fault));
     }
 
     /// Forgets the schedule, a planned crash included; what has crashed stays crashed.

@@ -86,6 +86,12 @@ impl File for SimFile {
     fn sync_data(&self) -> Result<()> {
         let mut state = self.state.lock();
         let verdict = state.next(OpKind::Sync);
+        if state.failed_syncs.contains(&self.inode) {
+            state.repeated_syncs.push(self.path.clone());
+        }
+        if matches!(verdict, Verdict::Fail(_)) {
+            state.failed_syncs.insert(self.inode);
+        }
         let inode = state
             .tree
             .inode_mut(self.inode)

@@ -68,6 +68,9 @@ struct State {
     /// Files that are open, and how many may be.
     open_files: usize,
     open_files_max: usize,
+    /// Files of which a sync has failed, and those that were synced again since.
+    failed_syncs: BTreeSet<InodeId>,
+    repeated_syncs: Vec<PathBuf>,
 }
 
 impl Default for SimDisk {
@@ -92,6 +95,8 @@ impl SimDisk {
             written: 0,
             open_files: 0,
             open_files_max: usize::MAX,
+            failed_syncs: BTreeSet::new(),
+            repeated_syncs: Vec::new(),
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -145,6 +150,18 @@ impl SimDisk {
     /// Fails every operation of a kind until [`clear_faults`](Self::clear_faults).
     pub fn fail_always(&self, kind: OpKind, fault: Fault) {
         self.state.lock().faults.fail_always(kind, fault);
+    }
+
+    /// Fails the `nth` operation of a kind from now (1 is the next), and every later one of that kind, until
+    /// [`clear_faults`](Self::clear_faults).
+    pub fn fail_from(&self, kind: OpKind, nth: u64, fault: Fault) {
+        self.state.lock().faults.fail_from(kind, nth, fault);
+    }
+
+    /// Files that were synced again after a sync of them had failed, one entry each time: nobody who is told of a failed
+    /// sync may do that, because the second one succeeds without what the first one lost.
+    pub fn repeated_syncs(&self) -> Vec<PathBuf> {
+        self.state.lock().repeated_syncs.clone()
     }
 
     /// Forgets all planned faults and a planned crash. A disk that has crashed stays crashed.

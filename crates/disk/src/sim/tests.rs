@@ -445,3 +445,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_file_that_is_synced_again_after_a_failed_sync_is_told_of() {
+    let disk = SimDisk::new();
+    let (bad, good) = (Path::new("bad"), Path::new("good"));
+    let file = disk.open(bad, OpenMode::CreateNew).unwrap();
+    let other = disk.open(good, OpenMode::CreateNew).unwrap();
+    file.sync_data().unwrap();
+    disk.fail_from(OpKind::Sync, 2, Fault::Eio);
+    other.sync_data().unwrap();
+    for _ in 0..2 {
+        file.sync_data().unwrap_err();
+    }
+    disk.clear_faults();
+    assert_eq!(disk.repeated_syncs(), [bad]);
+    file.sync_data().unwrap();
+    other.sync_data().unwrap();
+    assert_eq!(disk.repeated_syncs(), [bad, bad]);
+}

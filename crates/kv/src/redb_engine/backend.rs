@@ -150,9 +150,9 @@ impl redb::StorageBackend for Backend {
     }
 
     fn sync_data(&self) -> std::io::Result<()> {
-        self.0
-            .take(Step::Sync, |file| file.sync_data())
-            .map_err(told)
+        // Not as `told`: nobody may go on from here as if only space were missing.
+        let sync = |file: &dyn File| file.sync_data();
+        self.0.take(Step::Sync, sync).map_err(std::io::Error::other)
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {

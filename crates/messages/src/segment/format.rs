@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::types::{AppId, MessageId};
 
 /// The random identity of a store; part of every checksum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct StoreId(pub [u8; 16]);
 
 /// A half-open range of time whose messages share files.

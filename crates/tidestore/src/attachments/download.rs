@@ -127,7 +127,8 @@ impl App {
                 result => result?,
             };
             if before.as_ref() == Some(&at) {
-                let text = format!("the volume of attachment {} is missing", attachment.id);
+                let (path, id) = (at.path().display(), attachment.id);
+                let text = format!("{path} is missing, the volume of attachment {id}");
                 return Err(Error::new(ErrorKind::Corruption, text));
             }
             match Content::open(&inner.files, inner.file.id, at.clone()) {

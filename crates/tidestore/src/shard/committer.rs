@@ -90,7 +90,8 @@ impl Committer {
                     self.stage_append(append, &mut pending);
                 }
                 Command::Change(change) => {
-                    let rows = shard.poisoned().map_or(Ok(&mut pending.rows), Err);
+                    let refused = shard.poisoned().or_else(|| self.choked());
+                    let rows = refused.map_or(Ok(&mut pending.rows), Err);
                     pending.tells.push(change.carry_out(rows, &shard));
                     pending.synced = true;
                 }
@@ -184,7 +185,17 @@ impl Committer {
                 .clone()
                 .filter(|_| self.is_full())
         };
-        self.shard.poisoned().or_else(trouble)
+        let shard = &self.shard;
+        shard.poisoned().or_else(trouble).or_else(|| self.choked())
+    }
+
+    /// Whether tables that find no space hold so much in memory that nothing more may be begun. Manifest changes are not
+    /// asked: they are what gives space back.
+    fn choked(&self) -> Option<Error> {
+        self.shard.engine.is_choked().then(|| {
+            let text = format!("the tables of shard {} find no space", self.shard.number);
+            Error::new(ErrorKind::Full, text)
+        })
     }
 
     /// Whether as many full memtables wait as memory is meant for.
