@@ -80,6 +80,7 @@
 pub mod codec;
 mod days;
 mod error;
+mod extract;
 mod flush;
 mod fuzzing;
 mod layout;
