@@ -53,6 +53,8 @@ pub(crate) struct Inner {
     pub(crate) pins: tokio::sync::Mutex<()>,
     /// Who is connected.
     pub(crate) sessions: AllSessions,
+    /// Held while a backup is taken: two at once would wait for each other's shards.
+    pub(crate) backing_up: Mutex<()>,
     pub(crate) notices: Vec<String>,
     background: Mutex<Option<Background>>,
     closed: Mutex<bool>,
@@ -84,7 +86,11 @@ impl Store {
     ///
     /// As [`open`](Self::open).
     pub async fn open_env(env: Env, options: Options) -> Result<Self> {
-        let store = blocking(move || Self::open_blocking(env, options)).await?;
+        let store = blocking(move || {
+            format::refuse_unfinished(&env.disk)?;
+            Self::open_blocking(env, options)
+        })
+        .await?;
         if let Err(error) = store.resume_deletions().await {
             // They are invisible already; a full disk must not keep a store from being opened.
             tracing::warn!(%error, "a deletion could not be finished and will be at the next opening");
@@ -92,7 +98,7 @@ impl Store {
         Ok(store)
     }
 
-    fn open_blocking(env: Env, options: Options) -> Result<Self> {
+    pub(crate) fn open_blocking(env: Env, options: Options) -> Result<Self> {
         options.check()?;
         meters::describe();
         let begun = env.clock.monotonic();
@@ -186,6 +192,7 @@ impl Store {
             buffers: Buffers::default(),
             pins: tokio::sync::Mutex::default(),
             sessions: AllSessions::default(),
+            backing_up: Mutex::default(),
             notices,
             background: Mutex::new(background),
             closed: Mutex::new(false),

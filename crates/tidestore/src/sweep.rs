@@ -106,7 +106,8 @@ struct Sweep<'a> {
 impl Sweep<'_> {
     fn root(&mut self) -> Result<()> {
         for entry in self.disk.list(Path::new(""))? {
-            if !ROOT.contains(&entry.name.as_str()) && entry.name != "quarantine" {
+            let known = ROOT.contains(&entry.name.as_str());
+            if !known && entry.name != "quarantine" && entry.name != crate::format::RESTORING {
                 self.stranger(Path::new(&entry.name));
             }
         }
