@@ -90,6 +90,12 @@ async fn dispatch(args: Args, output: Output) -> Result<ExitCode, Failure> {
         Command::Usage(usage) => commands::usage::run(&place, output, &usage).await?,
         Command::Expire(expire) => commands::expire::run(&place, output, &expire).await?,
         Command::Inspect(inspect) => commands::inspect::run(output, &inspect).await?,
+        Command::Backup(backup) => {
+            return commands::backup::run(&place, output, &backup).await;
+        }
+        Command::Restore(restore) => {
+            commands::backup::restore(&place, output, &restore).await?;
+        }
         Command::Verify(verify) => return commands::verify::run(&place, output, &verify).await,
     }
     Ok(ExitCode::SUCCESS)
