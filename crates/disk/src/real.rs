@@ -16,8 +16,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     Advice, AtFlags, CWD, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags,
     ResolveFlags, Stat, fadvise, fallocate, fdatasync, flock, fstat, fstatvfs, fsync, ftruncate,
-    linkat,
-    mkdirat, openat, openat2, renameat, statat, unlinkat,
+    linkat, mkdirat, openat, openat2, renameat, statat, unlinkat,
 };
 use rustix::io::{Errno, pread, pwrite, retry_on_intr};
 use rustix::process::{Resource, getrlimit};

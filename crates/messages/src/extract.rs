@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use tidestore_disk::sync::Mutex;
 use tidestore_disk::{Disk, Millis};
 
 use crate::days::SegmentDays;

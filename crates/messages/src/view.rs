@@ -7,8 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tidestore_disk::sync::RwLock;
-use parking_lot::{Mutex, RwLock};
+use tidestore_disk::sync::{Mutex, RwLock};
 use tidestore_disk::{Clock, Disk, FileCache, Millis};
 
 use crate::days::SegmentDays;

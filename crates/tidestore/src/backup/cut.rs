@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
 use tidestore_disk::Millis;
+use tidestore_disk::sync::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use crate::apps::AppRecord;
