@@ -84,6 +84,7 @@ mod pack;
 mod recount;
 mod rows;
 mod site;
+mod stock;
 mod tables;
 mod volume;
 
@@ -100,5 +101,6 @@ pub use recount::{DamagedContent, ReadThrough, Recount, RecountedVolume, VolumeD
 #[doc(hidden)]
 pub use rows::recode_row;
 pub use site::{Apps, Site};
+pub use stock::{Stock, StockedVolume};
 pub use tables::DayUsage;
 pub use volume::Volumes;

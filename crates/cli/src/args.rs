@@ -7,14 +7,14 @@ use tidestore::plan::{AppKey, AttachmentId, Plan, ResourceId, UserId};
 use tidestore::{Conversation, EngineKind};
 
 use crate::commands::{
-    app, attr, blob, change, channel, demo, expire, export, history, import, inbox, inspect,
-    rebuild, repair, scrub, send, tail, thread, torture, usage, user, verify,
+    app, attr, backup, blob, change, channel, demo, expire, export, history, import, inbox,
+    inspect, rebuild, repair, scrub, send, tail, thread, torture, usage, user, verify,
 };
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; also when the reader of a pipe has seen enough
-  1  verify or scrub found problems, repair could not save everything, or torture a loss
+  1  verify or scrub found problems, repair could not save everything, backup found files missing or cut, or torture a loss
   2  wrong usage or a bad argument
   3  not found: unknown app, no store, no such file or attachment, or one that has expired
   4  refused by a limit or a rule of the contract
@@ -100,6 +100,8 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     /// Copy the tables into new files, of the same engine or another; the store must not be open
     Rebuild(rebuild::Rebuild),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     /// Save what is whole of a damaged store, set aside the rest, and say what is lost; exit code 1 if anything is
     Repair(repair::Repair),
     /// Read everything once to find damage; exit code 1 if there is any

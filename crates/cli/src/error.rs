@@ -61,10 +61,10 @@ impl Failure {
             "closed_pipe" => 0,
             "argument" | "id" | "conversation" => 2,
             "not_found" | "unknown_app" | "attachment_not_found" | "attachment_expired" => 3,
-            "app_exists" | "limit" | "refused" | "length" | "terms" | "too_old" | "future"
-            | "nothing_to_undo" => 4,
+            "app_exists" | "limit" | "refused" | "occupied" | "length" | "terms" | "too_old"
+            | "future" | "nothing_to_undo" => 4,
             "locked" => 5,
-            "format" | "not_a_store" | "corruption" | "input" => 6,
+            "format" | "not_a_store" | "not_a_backup" | "corruption" | "input" => 6,
             _ => 7,
         }
     }
@@ -157,6 +157,8 @@ pub(crate) fn store_kind(kind: &ErrorKind) -> &'static str {
         ErrorKind::Locked => "locked",
         ErrorKind::Format => "format",
         ErrorKind::NotAStore => "not_a_store",
+        ErrorKind::Occupied => "occupied",
+        ErrorKind::NotABackup => "not_a_backup",
         ErrorKind::Corruption => "corruption",
         ErrorKind::Full => "full",
         ErrorKind::Poisoned => "poisoned",

@@ -98,6 +98,12 @@ async fn dispatch(args: Args, output: Output) -> Result<ExitCode, Failure> {
         Command::Torture(torture) => return commands::torture::run(output, torture).await,
         // It has a runtime of its own, see above.
         Command::TortureWorker(_) => {}
+        Command::Backup(backup) => {
+            return commands::backup::run(&place, output, &backup).await;
+        }
+        Command::Restore(restore) => {
+            commands::backup::restore(&place, output, &restore).await?;
+        }
         Command::Verify(verify) => return commands::verify::run(&place, output, &verify).await,
     }
     Ok(ExitCode::SUCCESS)

@@ -47,7 +47,8 @@ impl Place {
         self.named.as_deref()
     }
 
-    fn dir(&self) -> &Path {
+    /// The directory that commands work on, whether it is there or not.
+    pub(crate) fn dir(&self) -> &Path {
         self.named().unwrap_or(Path::new("./tidestore-data"))
     }
 

@@ -10,7 +10,8 @@ fn help_names_every_command_and_exit_code() {
     let help = String::from_utf8(output.stdout).unwrap();
     for word in [
         "demo", "app", "user", "group", "room", "thread", "attr", "send", "blob", "import",
-        "export", "history", "usage", "expire", "inspect", "rebuild", "repair", "scrub", "verify",
+        "export", "history", "usage", "expire", "inspect", "rebuild", "backup", "restore",
+        "repair", "scrub", "verify", "torture",
     ] {
         assert!(help.contains(word), "{word}");
     }

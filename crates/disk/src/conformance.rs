@@ -172,6 +172,42 @@ fn a_punched_range_reads_as_zeros_and_takes_no_space() {
 }
 
 #[test]
+fn a_hard_link_is_the_same_file_under_another_name() {
+    on_each_disk(|disk, plant| {
+        write(disk, "a", b"first");
+        disk.create_dir_all(p("d")).unwrap();
+        assert!(disk.hard_link(p("a"), disk, p("d/b")).unwrap());
+        write(disk, "a", b"FIR");
+        assert_eq!(read(disk, "d/b"), b"FIRst");
+        assert_fails(
+            disk.hard_link(p("a"), disk, p("d/b")),
+            ErrorKind::AlreadyExists,
+        );
+        // The file stays until its last name goes.
+        disk.remove_file(p("a")).unwrap();
+        assert_eq!(read(disk, "d/b"), b"FIRst");
+        assert_fails(disk.hard_link(p("a"), disk, p("c")), ErrorKind::NotFound);
+        assert_fails(disk.hard_link(p("d"), disk, p("c")), ErrorKind::Refused);
+        plant("odd");
+        assert_fails(disk.hard_link(p("odd"), disk, p("c")), ErrorKind::Refused);
+        assert_eq!(names(disk, "d"), ["b"]);
+        let other = SimDisk::new();
+        assert!(!disk.hard_link(p("d/b"), &other, p("b")).unwrap());
+    });
+}
+
+#[test]
+fn a_hard_link_reaches_from_one_real_disk_to_another_of_the_same_filesystem() {
+    let (left, right) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let from = RealDisk::open(left.path()).unwrap();
+    let to = RealDisk::open(right.path()).unwrap();
+    write(&from, "a", b"shared");
+    assert!(from.hard_link(p("a"), &to, p("b")).unwrap());
+    assert_eq!(read(&to, "b"), b"shared");
+    assert_fails(from.hard_link(p("a"), &to, p("../b")), ErrorKind::Refused);
+}
+
+#[test]
 fn a_rename_replaces_its_target() {
     on_each_disk(|disk, _| {
         disk.create_dir_all(p("d")).unwrap();

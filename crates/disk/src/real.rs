@@ -5,6 +5,7 @@
 //! is asked for that with `openat2`; where it does not know that call (`ENOSYS`), each component is
 //! opened by itself without following links.
 
+use std::any::Any;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf, absolute};
@@ -15,7 +16,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     Advice, AtFlags, CWD, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags,
     ResolveFlags, Stat, fadvise, fallocate, fdatasync, flock, fstat, fstatvfs, fsync, ftruncate,
-    mkdirat, openat, openat2, renameat, statat, unlinkat,
+    linkat, mkdirat, openat, openat2, renameat, statat, unlinkat,
 };
 use rustix::io::{Errno, pread, pwrite, retry_on_intr};
 use rustix::process::{Resource, getrlimit};
@@ -185,6 +186,26 @@ impl Disk for RealDisk {
         }
         retry_on_intr(|| renameat(&from_dir, from_name, &to_dir, to_name))
             .map_err(|errno| os("rename", to, errno))
+    }
+
+    fn hard_link(&self, from: &Path, target: &dyn Disk, to: &Path) -> Result<bool> {
+        let Some(target) = (target as &dyn Any).downcast_ref::<Self>() else {
+            return Ok(false);
+        };
+        let (from_dir, from_name) = self.parent("link", from)?;
+        let (to_dir, to_name) = target.parent("link", to)?;
+        let stat = stat_at(&from_dir, from_name).map_err(|errno| os("link", from, errno))?;
+        expect_kind("link", from, &stat, EntryKind::File)?;
+        // Without AT_SYMLINK_FOLLOW the name itself is linked, whatever was put in its place meanwhile.
+        let linked =
+            retry_on_intr(|| linkat(&from_dir, from_name, &to_dir, to_name, AtFlags::empty()));
+        match linked {
+            Ok(()) => Ok(true),
+            Err(Errno::XDEV | Errno::PERM | Errno::MLINK | Errno::OPNOTSUPP | Errno::NOSYS) => {
+                Ok(false)
+            }
+            Err(errno) => Err(os("link", to, errno)),
+        }
     }
 
     fn remove_file(&self, path: &Path) -> Result<()> {

@@ -1,5 +1,6 @@
 //! The seams: a disk, a file, a lock, a source of randomness.
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::Result;
 /// absolute, contains `..`, passes through a symbolic link, or ends at something that is neither a
 /// regular file nor a directory is [`Refused`](ErrorKind::Refused), and so is a directory where a
 /// file is wanted or the other way round. Every method may fail with [`Io`](ErrorKind::Io).
-pub trait Disk: Debug + Send + Sync + 'static {
+pub trait Disk: Any + Debug + Send + Sync {
     /// Opens a file.
     ///
     /// # Errors
@@ -29,6 +30,21 @@ pub trait Disk: Debug + Send + Sync + 'static {
     ///
     /// [`ErrorKind::NotFound`], [`ErrorKind::Refused`]; nothing was renamed.
     fn rename(&self, from: &Path, to: &Path) -> Result<()>;
+
+    /// Gives a file a second name, which may lie on another disk: both are the same file from now on. Durable after
+    /// [`Disk::sync_dir`] of the new parent, as far as the file itself is.
+    ///
+    /// Returns false where that is not possible: the disks are of different kinds or on different filesystems, the
+    /// filesystem has no such links, or the file has too many names. Nothing has changed then.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`], [`ErrorKind::AlreadyExists`] if the new name is taken, [`ErrorKind::Refused`],
+    /// [`ErrorKind::Full`]; nothing was linked.
+    fn hard_link(&self, from: &Path, target: &dyn Disk, to: &Path) -> Result<bool> {
+        let _ = (from, target, to);
+        Ok(false)
+    }
 
     /// Removes a file. Durable after [`Disk::sync_dir`] of the parent.
     ///

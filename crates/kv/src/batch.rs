@@ -69,6 +69,17 @@ impl Batch {
         ops.filter_map(|op| Some((op.key.as_slice(), op.value.as_deref()?)))
     }
 
+    /// Every change in order: table, key, and value, or `None` where the row is deleted.
+    pub fn changes(&self) -> impl Iterator<Item = (Table, &[u8], Option<&[u8]>)> {
+        let ops = self.ops.iter();
+        ops.map(|op| (op.table, op.key.as_slice(), op.value.as_deref()))
+    }
+
+    /// Keeps those changes of which `keep` says so; it is told table and key.
+    pub fn retain(&mut self, mut keep: impl FnMut(Table, &[u8]) -> bool) {
+        self.ops.retain(|op| keep(op.table, &op.key));
+    }
+
     /// The changes in order, once every key and value is known to be within its limit.
     pub(crate) fn into_checked_ops(self) -> Result<Vec<Op>> {
         for op in &self.ops {

@@ -117,6 +117,32 @@ impl FileLog {
         Ok((log, recovered.report))
     }
 
+    /// Begins a log in an empty directory at a position other than the first: that of a log which was copied from
+    /// there on. Append what was copied, then sync.
+    ///
+    /// # Errors
+    ///
+    /// [`Corruption`](ErrorKind::Corruption) if the directory holds a log already. Otherwise what the disk reports; an
+    /// empty log file may be left.
+    pub fn begin(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        store: [u8; 16],
+        shard: u16,
+        options: LogOptions,
+        first: Position,
+    ) -> Result<Self> {
+        let (mut log, _) = Self::open(disk, dir, store, shard, options)?;
+        if !log.sealed.is_empty() || !log.spares.is_empty() {
+            return Err(Error::corruption(dir, 0, "there is a log already"));
+        }
+        let before = first.0.saturating_sub(1);
+        (log.end, log.durable, log.first) = (before, before, before + 1);
+        // Also without batches: it says where the log ends.
+        log.active = Some(log.start_file()?);
+        Ok(log)
+    }
+
     fn check_poison(&self) -> Result<()> {
         match &self.poison {
             None => Ok(()),

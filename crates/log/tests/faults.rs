@@ -490,3 +490,28 @@ proptest! {
         prop_assert_eq!(tidestore_log::decode_frame(&bytes, &seal, offset & 0xffff_fff8), None);
     }
 }
+
+#[test]
+fn a_log_that_begins_behind_the_first_position_is_opened_as_any_other() {
+    for count in [0, 1, 40] {
+        let disk = disk();
+        let begin = || {
+            let disk = Arc::new(disk.clone());
+            FileLog::begin(disk, Path::new(DIR), STORE, 0, options(), Position(101))
+        };
+        let mut log = begin().unwrap();
+        assert_eq!((log.first(), log.end()), (Position(101), Position(100)));
+        for n in 0..count {
+            assert_eq!(log.append(&batch(n)).unwrap(), Position(101 + n));
+        }
+        log.sync().unwrap();
+        drop(log);
+        assert!(begin().is_err(), "there is a log");
+        let disk = disk.crash(1, Survival::NONE);
+        let (log, _) = open(&disk).unwrap();
+        assert_eq!(log.first(), Position(101));
+        assert_eq!(log.end(), Position(100 + count));
+        let expected: Vec<_> = (0..count).map(batch).collect();
+        assert_eq!(read(&log), expected);
+    }
+}

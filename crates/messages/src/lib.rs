@@ -81,6 +81,7 @@ mod carry;
 pub mod codec;
 mod days;
 mod error;
+mod extract;
 mod flush;
 mod fuzzing;
 mod layout;

@@ -514,7 +514,7 @@ mod tests {
             };
             let path = PathBuf::from(format!("{count}.rcp"));
             let meta = ReceiptRun::write(&disk, &path, place, receipts.clone()).unwrap();
-            let budget = crate::BlockCache::bounded(crate::CacheBytes {
+            let budget = BlockCache::bounded(crate::CacheBytes {
                 blocks: 0,
                 indexes: 0,
                 prefixes: usize::try_from(meta.count * 4 - 1).unwrap(),
@@ -543,7 +543,7 @@ mod tests {
             indexes: 0,
             prefixes: 1_000,
         };
-        let cache = crate::BlockCache::bounded(bytes);
+        let cache = BlockCache::bounded(bytes);
         let mut runs = Vec::new();
         for generation in 1..=5 {
             let receipts: Vec<_> = (0..100)

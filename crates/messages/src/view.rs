@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tidestore_disk::sync::RwLock;
+use tidestore_disk::sync::{Mutex, RwLock};
 use tidestore_disk::{Clock, Disk, FileCache, Millis};
 
 use crate::days::SegmentDays;
@@ -89,6 +89,16 @@ pub struct MessageView {
     pub(crate) place: SegmentPlace,
     current: RwLock<Arc<Version>>,
     generations: Generations,
+    kept: Mutex<Kept>,
+}
+
+/// Files that may not leave the disk yet, because somebody copies what the view held.
+#[derive(Debug, Default)]
+struct Kept {
+    /// How many do.
+    holders: usize,
+    /// What left the view meanwhile.
+    waiting: Vec<PathBuf>,
 }
 
 impl MessageView {
@@ -108,6 +118,7 @@ impl MessageView {
             place,
             generations: Generations::starting_at(manifest.next_generation),
             current: RwLock::default(),
+            kept: Mutex::default(),
             parts,
         };
         let added = view.wrap(manifest.segments);
@@ -341,12 +352,45 @@ impl MessageView {
         old.map(|run| run.meta.generation).collect()
     }
 
-    /// Removes files that the view no longer names, and the directories they leave empty.
+    /// Keeps every file that the view names now until [`let_go`](Self::let_go), whatever leaves the view meanwhile. Calls
+    /// may overlap; the last to let go counts. What a crash finds kept is swept at the next opening.
+    pub fn keep_files(&self) {
+        self.kept.lock().holders += 1;
+    }
+
+    /// Ends a [`keep_files`](Self::keep_files), and removes what waited for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`unlink`](Self::unlink).
+    pub fn let_go(&self) -> Result<()> {
+        let mut kept = self.kept.lock();
+        kept.holders = kept.holders.saturating_sub(1);
+        if kept.holders > 0 {
+            return Ok(());
+        }
+        let waiting = std::mem::take(&mut kept.waiting);
+        drop(kept);
+        self.remove_files(&waiting)
+    }
+
+    /// Removes files that the view no longer names, and the directories they leave empty; not before nobody keeps them.
     ///
     /// # Errors
     ///
     /// What the disk reports; what is left is swept at the next opening.
     pub fn unlink(&self, removed: &[PathBuf]) -> Result<()> {
+        {
+            let mut kept = self.kept.lock();
+            if kept.holders > 0 {
+                kept.waiting.extend_from_slice(removed);
+                return Ok(());
+            }
+        }
+        self.remove_files(removed)
+    }
+
+    fn remove_files(&self, removed: &[PathBuf]) -> Result<()> {
         for path in removed {
             let removed = self.parts.disk.remove_file(path);
             self.parts.files.forget(path);

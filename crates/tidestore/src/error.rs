@@ -95,6 +95,10 @@ pub enum ErrorKind {
     Format,
     /// The directory is not a data directory of Tidestore, or a part of it is missing.
     NotAStore,
+    /// The target of a backup or restore is not empty, or lies in the data directory; nothing was written there.
+    Occupied,
+    /// The file or directory is no backup, or one that did not come to its end.
+    NotABackup,
     /// Bytes on disk are not what was written; the rest of the store is still served.
     Corruption,
     /// No disk space is left, or no file descriptor where the log needs one; reads and expiry still work, and so does
@@ -138,6 +142,8 @@ impl ErrorKind {
             Self::Locked => "locked",
             Self::Format => "format",
             Self::NotAStore => "not_a_store",
+            Self::Occupied => "occupied",
+            Self::NotABackup => "not_a_backup",
             Self::Corruption => "corruption",
             Self::Full => "full",
             Self::Poisoned => "poisoned",

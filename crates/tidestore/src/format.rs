@@ -102,6 +102,22 @@ pub(crate) fn read(env: &Env) -> Result<StoreFile> {
     }
 }
 
+/// The directory that a restore keeps in its data directory until it is done.
+pub(crate) const RESTORING: &str = "RESTORING";
+
+/// Refuses a directory into which a restore has not come to its end: it may lack anything.
+pub(crate) fn refuse_unfinished(disk: &Arc<dyn Disk>) -> Result<()> {
+    match disk.metadata(Path::new(RESTORING)) {
+        Err(error) if error.kind() == tidestore_disk::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(_) => {
+            let text =
+                "a restore into this directory did not come to its end: restore into it once more";
+            Err(Error::new(ErrorKind::NotAStore, text))
+        }
+    }
+}
+
 /// Refuses a directory without `STORE` that holds something else.
 ///
 /// A new store is made only where nothing of anybody else can be in the way. What a creation that was cut short

@@ -85,6 +85,7 @@ mod app;
 mod apps;
 mod attachments;
 mod background;
+mod backup;
 mod chores;
 mod delivery;
 mod directory;
@@ -116,6 +117,7 @@ mod verify;
 pub use app::{App, Head, Preview, Usage};
 pub use apps::{AppInfo, Undo};
 pub use attachments::{AttachmentUsage, DayOfUsage, Download, Upload};
+pub use backup::{BackupOptions, BackupPlace, BackupReport, BackupTarget, Copied, RestoreReport};
 pub use delivery::{
     By, DeliveryState, Event, Filter, HistoryFile, HistoryPage, Inbox, InboxPage, InboxStream,
     Listed, ListedPage, Notice, PINS_MAX, Pending, ReactionCount, Reactor, ReactorPage, Readers,

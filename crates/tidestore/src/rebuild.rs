@@ -50,6 +50,7 @@ fn rebuild(
     mut progress: impl FnMut(u16, u64),
 ) -> Result<Vec<Rebuilt>> {
     format::refuse_strangers(&env.disk)?;
+    format::refuse_unfinished(&env.disk)?;
     let mut store = format::read(env)?;
     let _lock = env.disk.lock(Path::new("LOCK"))?;
     let mut rebuilt = Vec::new();

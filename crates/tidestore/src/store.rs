@@ -54,6 +54,8 @@ pub(crate) struct Inner {
     pub(crate) pins: tokio::sync::Mutex<()>,
     /// Who is connected.
     pub(crate) sessions: AllSessions,
+    /// Held while a backup is taken: two at once would wait for each other's shards.
+    pub(crate) backing_up: Mutex<()>,
     pub(crate) notices: Vec<String>,
     /// Files that no manifest names, where opening was to leave them.
     pub(crate) unnamed: Vec<PathBuf>,
@@ -97,7 +99,11 @@ impl Store {
     ///
     /// As [`open`](Self::open).
     pub async fn open_env(env: Env, options: Options) -> Result<Self> {
-        let store = blocking(move || Self::open_blocking(env, options, Purpose::Use)).await?;
+        let store = blocking(move || {
+            format::refuse_unfinished(&env.disk)?;
+            Self::open_blocking(env, options, Purpose::Use)
+        })
+        .await?;
         if let Err(error) = store.resume_deletions().await {
             // They are invisible already; a full disk must not keep a store from being opened.
             tracing::warn!(%error, "a deletion could not be finished and will be at the next opening");
@@ -194,6 +200,7 @@ impl Store {
             buffers: Buffers::default(),
             pins: tokio::sync::Mutex::default(),
             sessions: AllSessions::default(),
+            backing_up: Mutex::default(),
             notices,
             unnamed: swept.unnamed,
             scrubber,

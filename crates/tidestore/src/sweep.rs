@@ -127,7 +127,8 @@ pub(crate) struct Swept {
 impl Sweep<'_> {
     fn root(&mut self) -> Result<()> {
         for entry in self.disk.list(Path::new(""))? {
-            if !ROOT.contains(&entry.name.as_str()) && entry.name != "quarantine" {
+            let known = ROOT.contains(&entry.name.as_str());
+            if !known && entry.name != "quarantine" && entry.name != crate::format::RESTORING {
                 self.stranger(Path::new(&entry.name));
             }
         }

@@ -2,6 +2,7 @@
 
 pub(crate) mod app;
 pub(crate) mod attr;
+pub(crate) mod backup;
 pub(crate) mod blob;
 pub(crate) mod change;
 pub(crate) mod channel;

@@ -16,6 +16,7 @@ enum Op {
     Read { offset: u16, len: u8 },
     Close,
     Rename(&'static str, &'static str),
+    HardLink(&'static str, &'static str),
     RemoveFile(&'static str),
     RemoveDir(&'static str),
     CreateDirAll(&'static str),
@@ -49,6 +50,7 @@ fn ops() -> impl Strategy<Value = Op> {
         2 => (0..2000_u16, any::<u8>()).prop_map(|(offset, len)| Op::Read { offset, len }),
         1 => Just(Op::Close),
         4 => (paths(), paths()).prop_map(|(from, to)| Op::Rename(from, to)),
+        2 => (paths(), paths()).prop_map(|(from, to)| Op::HardLink(from, to)),
         2 => paths().prop_map(Op::RemoveFile),
         2 => paths().prop_map(Op::RemoveDir),
         2 => paths().prop_map(Op::CreateDirAll),
@@ -87,6 +89,9 @@ fn run(disk: &dyn Disk, open: &mut Option<Arc<dyn File>>, op: &Op) -> String {
             Ok(String::new())
         }
         (Op::Rename(from, to), _) => disk.rename(p(from), p(to)).map(|()| String::new()),
+        (Op::HardLink(from, to), _) => disk
+            .hard_link(p(from), disk, p(to))
+            .map(|linked| linked.to_string()),
         (Op::RemoveFile(path), _) => disk.remove_file(p(path)).map(|()| String::new()),
         (Op::RemoveDir(path), _) => disk.remove_dir(p(path)).map(|()| String::new()),
         (Op::CreateDirAll(path), _) => disk.create_dir_all(p(path)).map(|()| String::new()),

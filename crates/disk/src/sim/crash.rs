@@ -43,6 +43,12 @@ pub(super) fn crash(tree: &Tree, seed: u64, survival: Survival) -> Tree {
         let Some(old) = tree.inodes.get(&id) else {
             continue;
         };
+        let before: Option<&mut Inode> = inodes.get_mut(&id);
+        if let Some(inode) = before {
+            // Another name of a file that was reached before.
+            inode.names += 1;
+            continue;
+        }
         let mut inode = Inode::new(old.kind);
         match old.kind {
             EntryKind::Dir => {

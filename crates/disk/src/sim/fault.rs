@@ -23,6 +23,8 @@ pub enum OpKind {
     SyncDir,
     /// Renaming.
     Rename,
+    /// Giving a file another name.
+    Link,
     /// Removing a file or a directory.
     Remove,
     /// Listing a directory.

@@ -15,8 +15,8 @@ pub(super) type InodeId = u64;
 pub(super) struct Inode {
     pub(super) kind: EntryKind,
     pub(super) file: FileBytes,
-    /// Whether a directory names it, as the process sees it.
-    pub(super) linked: bool,
+    /// How many names it has, as the process sees it.
+    pub(super) names: u32,
     /// How many open files refer to it.
     pub(super) handles: u32,
 }
@@ -26,14 +26,14 @@ impl Inode {
         Self {
             kind,
             file: FileBytes::default(),
-            linked: true,
+            names: 1,
             handles: 0,
         }
     }
 
     /// Whether its bytes take up space: they do until the last name and the last handle are gone.
     pub(super) fn takes_space(&self) -> bool {
-        self.linked || self.handles > 0
+        self.names > 0 || self.handles > 0
     }
 }
 

@@ -17,6 +17,7 @@ mod handle;
 mod inode;
 mod tree;
 
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -375,6 +376,26 @@ impl Disk for SimDisk {
             name: to_name.to_owned(),
         };
         tree.rename(from, slot).map_err(to_failed)
+    }
+
+    fn hard_link(&self, from: &Path, target: &dyn Disk, to: &Path) -> Result<bool> {
+        let target = (target as &dyn Any).downcast_ref::<Self>();
+        if !target.is_some_and(|target| Arc::ptr_eq(&target.state, &self.state)) {
+            return Ok(false);
+        }
+        let mut state = self.state.lock();
+        state.enter(OpKind::Link, "link", from)?;
+        // In the order of the real one, so that what is wrong twice fails the same way.
+        let (from_parents, _) = parent_and_name("link", from)?;
+        let source = state.tree.resolve_dir(&from_parents);
+        source.map_err(|errno| os("link", from, errno))?;
+        let (parents, name) = parent_and_name("link", to)?;
+        let failed = |errno| os("link", to, errno);
+        let dir = state.tree.resolve_dir(&parents).map_err(failed)?;
+        let inode = state.file("link", from)?;
+        let name = name.to_owned();
+        state.tree.link(inode, Slot { dir, name }).map_err(failed)?;
+        Ok(true)
     }
 
     fn remove_file(&self, path: &Path) -> Result<()> {

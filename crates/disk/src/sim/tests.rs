@@ -464,3 +464,27 @@ fn a_file_that_is_synced_again_after_a_failed_sync_is_told_of() {
     other.sync_data().unwrap();
     assert_eq!(disk.repeated_syncs(), [bad, bad]);
 }
+
+#[test]
+fn an_unsynced_hard_link_may_be_lost_and_the_file_stays_under_its_other_name() {
+    let disk = SimDisk::new();
+    let (a, b) = (Path::new("a"), Path::new("b"));
+    let file = disk.open(a, OpenMode::CreateNew).unwrap();
+    file.write_all_at(b"kept", 0, a).unwrap();
+    file.sync_data().unwrap();
+    disk.sync_dir(Path::new("")).unwrap();
+    drop(file);
+    let before = disk.total_bytes();
+    assert!(disk.hard_link(a, &disk, b).unwrap());
+    assert_eq!(disk.total_bytes(), before);
+    assert_eq!(disk.crash(1, Survival::NONE).files(), [a]);
+    disk.sync_dir(Path::new("")).unwrap();
+    let after = disk.crash(1, Survival::NONE);
+    assert_eq!(after.files(), [a, b]);
+    assert_eq!(after.total_bytes(), before);
+    // Still one file with two names: it goes with the second.
+    after.remove_file(a).unwrap();
+    assert_eq!(after.read_all(b).unwrap(), b"kept");
+    after.remove_file(b).unwrap();
+    assert_eq!(after.total_bytes(), 0);
+}

@@ -191,6 +191,17 @@ impl Tree {
         target.map_or(Ok(()), |target| self.unlinked(target))
     }
 
+    /// Gives a file another name.
+    pub(super) fn link(&mut self, inode: InodeId, at: Slot) -> Result<()> {
+        if self.child(at.dir, &at.name)?.is_some() {
+            return Err(Errno::EXIST);
+        }
+        self.inode_mut(inode)?.names += 1;
+        insert(&mut self.volatile, &at, inode);
+        self.push(DirChange::Link { at, inode });
+        Ok(())
+    }
+
     fn check_replace(&self, inode: InodeId, target: InodeId) -> Result<()> {
         match (self.inode(inode)?.kind, self.inode(target)?.kind) {
             (EntryKind::File, EntryKind::File) => Ok(()),
@@ -298,7 +309,7 @@ impl Tree {
     fn unlinked(&mut self, id: InodeId) -> Result<()> {
         self.volatile.remove(&id);
         let inode = self.inode_mut(id)?;
-        inode.linked = false;
+        inode.names = inode.names.saturating_sub(1);
         if !inode.takes_space() {
             let taken = inode.file.taken();
             self.used -= taken;

@@ -36,6 +36,8 @@ pub(crate) struct Clerk {
     unnoted: Vec<Note>,
     /// Whether volumes that hold dead records since a crash were taken up again.
     revisited: bool,
+    /// What removes files and has to wait until nobody copies them.
+    put_off: Vec<Request>,
 }
 
 #[derive(Debug)]
@@ -54,6 +56,7 @@ impl Clerk {
             under_way: None,
             unnoted: Vec::new(),
             revisited: false,
+            put_off: Vec::new(),
         }
     }
 
@@ -66,6 +69,10 @@ impl Clerk {
                 Some(drained) if drained.commands.is_empty() => drop(self.land()),
                 Some(drained) => self.process(drained.commands),
                 None => break,
+            }
+            if !self.put_off.is_empty() && !desk.is_still() {
+                let put_off = std::mem::take(&mut self.put_off);
+                self.process(put_off);
             }
         }
         drop(self.land());
@@ -100,6 +107,12 @@ impl Clerk {
     fn other(&mut self, request: Request) {
         match request {
             Request::Put(..) | Request::Note(_) | Request::Edit(..) => {}
+            // The next pass does it.
+            Request::Collect(_, reply) if self.is_still() => {
+                drop(reply.send(Ok(Collected::default())));
+            }
+            Request::Forget(..) if self.is_still() => self.put_off.push(request),
+            Request::Pass(reply) => drop(reply.send(Ok(()))),
             Request::Collect(now, reply) => drop(reply.send(self.collect(now))),
             Request::Forget(app, dir, reply) => {
                 drop(reply.send(self.forget(app, dir.as_deref())));
@@ -122,11 +135,16 @@ impl Clerk {
             return;
         }
         let mut waiting = Vec::new();
+        let is_still = self.is_still();
+        // What dies now is looked for by a later pass.
+        self.revisited &= !is_still;
         let done = self.commit(|change, shard| {
             for (edit, reply) in edits {
                 waiting.push(Waiting::new(reply, apply(change, shard, &edit)));
             }
-            change.settle_volumes(&*shard.registry, &mut Collected::default())?;
+            if !is_still {
+                change.settle_volumes(&*shard.registry, &mut Collected::default())?;
+            }
             Ok(())
         });
         for answer in waiting {
@@ -414,6 +432,10 @@ impl Clerk {
         let shard = &self.shard;
         let recount = tidestore_blobs::recount(&*shard.engine, &*shard.registry, shard.number);
         Ok(recount?)
+    }
+
+    fn is_still(&self) -> bool {
+        self.shard.desk().is_still()
     }
 
     /// Never behind either clock: a wrong one must not make anything expire before its time.

@@ -45,6 +45,8 @@ pub(crate) enum Request {
     Recount(oneshot::Sender<Result<tidestore_blobs::Recount>>),
     /// Answer when the references that a shard handed over before are durable, or why they are not.
     Barrier(u16, oneshot::Sender<Result<()>>),
+    /// Answer when everything asked before is done, files included.
+    Pass(oneshot::Sender<Result<()>>),
 }
 
 /// References of durable messages of one shard.
@@ -128,6 +130,8 @@ pub(crate) struct Desk {
     /// Shards that have handed over references since their last barrier.
     unnoted: Mutex<HashSet<u16>>,
     backlog: Arc<Backlog>,
+    /// How many copy the volumes: nothing may be taken out of them meanwhile.
+    still: AtomicUsize,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -141,6 +145,7 @@ impl Desk {
             backlog: Arc::default(),
             holds: Mutex::default(),
             unnoted: Mutex::default(),
+            still: AtomicUsize::default(),
             thread: Mutex::default(),
         }
     }
@@ -241,6 +246,19 @@ impl Desk {
         self.holds.lock().contains_key(&(app, attachment))
     }
 
+    /// Lets nothing be taken out of the volumes, and none be removed, until the answer is dropped. What is asked meanwhile
+    /// is decided and logged; files follow later.
+    pub(crate) fn keep_still(self: &Arc<Self>) -> Result<Still> {
+        self.still.fetch_add(1, Ordering::AcqRel);
+        let still = Still(Arc::clone(self));
+        self.ask_own(Request::Pass)?;
+        Ok(still)
+    }
+
+    pub(crate) fn is_still(&self) -> bool {
+        self.still.load(Ordering::Acquire) > 0
+    }
+
     pub(crate) fn keep_thread(&self, thread: JoinHandle<()>) {
         *self.thread.lock() = Some(thread);
     }
@@ -276,6 +294,18 @@ impl Drop for Hold {
                 holds.remove(&self.what);
             }
         }
+    }
+}
+
+/// Volumes that stay as they are, but for what is added behind, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Still(Arc<Desk>);
+
+impl Drop for Still {
+    fn drop(&mut self) {
+        self.0.still.fetch_sub(1, Ordering::AcqRel);
+        // The clerk may have put something off.
+        self.0.queue.nudge();
     }
 }
 

@@ -25,6 +25,6 @@ pub use download::Download;
 pub use upload::Upload;
 
 pub(crate) use clerk::Clerk;
-pub(crate) use desk::{Desk, Desks, Edit, EditKind, Request};
+pub(crate) use desk::{Desk, Desks, Edit, EditKind, Request, Still};
 pub(crate) use mentions::Mentions;
 pub(crate) use requests::forget_deleted;

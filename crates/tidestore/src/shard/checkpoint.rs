@@ -89,6 +89,7 @@ impl Shard {
 
     /// Checkpoints a shard whose log only holds events since the last flush of messages.
     fn checkpoint_idle(&self) -> Result<()> {
+        let _turn = self.flushing.lock();
         let mut change = ManifestChange::default();
         self.decide_own(Box::new(move |shard| {
             let flushed = tables::number(&*shard.engine, tables::FLUSHED)?;

@@ -18,7 +18,7 @@ use crate::options::Durability;
 use crate::record::{self, Event, ManifestChange, Record};
 use crate::shard::pending::{Answers, Pending};
 use crate::shard::stage::{Stage, current};
-use crate::shard::{Append, Command, Decide, Messages, Shard};
+use crate::shard::{Append, Command, Decide, Messages, Pause, ReadLog, Shard};
 use crate::tables;
 
 /// The writer of a shard.
@@ -114,6 +114,8 @@ impl Committer {
             Command::Decide(decide) => self.decide(decide),
             Command::Freeze(reply) => drop(reply.send(self.freeze())),
             Command::Sync(reply) => drop(reply.send(self.flush())),
+            Command::Pause(pause) => self.pause(pause),
+            Command::ReadLog(read) => self.read_log(read),
             Command::Trim(before, reply) => drop(reply.send(self.trim(before))),
             Command::Roll(reply) => {
                 let rolled = self.flush().and_then(|()| Ok(self.log.roll()?));
@@ -393,6 +395,37 @@ impl Committer {
             self.shard.wake();
         }
         Ok(())
+    }
+
+    /// Stands still at the end of a durable log.
+    fn pause(&mut self, pause: Pause) {
+        let flushed = self.shard.poisoned().map_or_else(|| self.flush(), Err);
+        let stands = flushed.is_ok();
+        let told = pause.reply.send(flushed.map(|()| self.log.end().0));
+        if stands && told.is_ok() {
+            pause.gate.wait();
+        }
+    }
+
+    fn read_log(&self, read: ReadLog) {
+        let (mut batches, mut bytes) = (Vec::new(), 0);
+        let mut is_enough = false;
+        let done = self
+            .log
+            .replay(Position(read.from), &mut |position, batch| {
+                is_enough = bytes >= read.bytes || position.0 > read.through;
+                if is_enough {
+                    return Err("enough".into());
+                }
+                bytes += batch.len();
+                batches.push((position.0, batch.to_vec()));
+                Ok(())
+            });
+        let done = match done {
+            Err(error) if !is_enough => Err(error.into()),
+            _ => Ok(batches),
+        };
+        drop(read.reply.send(done));
     }
 
     fn trim(&mut self, before: u64) -> Result<()> {

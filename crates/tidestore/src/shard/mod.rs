@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use crate::apps::{AppRecord, Registry};
 use crate::attachments::{Desk, Desks};
 use crate::background::Bell;
+use crate::backup::Gate;
 use crate::delivery::listeners::Listeners;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::ClockGuard;
@@ -117,9 +118,35 @@ pub(crate) enum Command {
     DropSpares(oneshot::Sender<Result<()>>),
     /// Count records of messages that a user sent.
     CountSender(AppId, String, oneshot::Sender<Result<u64>>),
+    /// Make everything written durable, say where the log ends, and stand until a gate opens.
+    Pause(Pause),
+    /// Read batches of the log.
+    ReadLog(ReadLog),
     /// Forget log positions before this one: every view is durable beyond them.
     Trim(u64, oneshot::Sender<Result<()>>),
 }
+
+/// Stops a committer, so that all shards can be seen at one moment.
+#[derive(Debug)]
+pub(crate) struct Pause {
+    /// Told the last position of the log when the committer stands.
+    pub(crate) reply: oneshot::Sender<Result<u64>>,
+    pub(crate) gate: Arc<Gate>,
+}
+
+/// Some batches of the log from a position on.
+#[derive(Debug)]
+pub(crate) struct ReadLog {
+    pub(crate) from: u64,
+    /// Not beyond this position.
+    pub(crate) through: u64,
+    /// No more are read once they have so many bytes.
+    pub(crate) bytes: usize,
+    pub(crate) reply: oneshot::Sender<Result<Vec<LoggedBatch>>>,
+}
+
+/// A position of the log, and the batch that stands there.
+pub(crate) type LoggedBatch = (u64, Vec<u8>);
 
 /// Messages of one app to append.
 #[derive(Debug)]
