@@ -627,3 +627,69 @@ fn a_frame_that_is_valid_where_it_lies_inside_a_body_is_never_replayed() {
         });
     }
 }
+
+/// redb does not compare the checksums of its pages when it reads them, so damaged tables may not name a file that they should.
+/// Opening deleted what no table names; now it looks at all pages before it does.
+#[test]
+fn a_file_that_damaged_tables_do_not_name_is_left_alone() {
+    let (machine, _) = grown(EngineKind::Redb, 1, true);
+    let tables = Path::new("views/shard-00/tables.redb");
+    let is_segment = |file: &PathBuf| file.extension() == Some("seg".as_ref());
+    let segment = machine.disk.files().into_iter().find(is_segment).unwrap();
+    let bytes = machine.disk.read_all(&segment).unwrap();
+    // Its removal is durable in the tables, and it comes back.
+    run(async {
+        let store = machine.open().await.unwrap();
+        let later = tidestore::disk::Clock::wall(&machine.clock) + 4_000 * tidestore_tests::DAY;
+        store.expire_at(later).await.unwrap();
+        store.close().await.unwrap();
+    });
+    machine.disk.plant(&segment, &bytes).unwrap();
+    let whole = copy(&machine);
+    drop(run(whole.open()).unwrap());
+    assert!(whole.disk.read_all(&segment).is_err(), "it is swept");
+
+    let len = machine.disk.read_all(tables).unwrap().len() as u64;
+    let mut left_alone = 0;
+    for at in (0..len).step_by(1_024) {
+        let hurt = copy(&machine);
+        hurt.disk.flip_bit(tables, at + 700, 3).unwrap();
+        let Ok(store) = run(hurt.open()) else {
+            assert!(hurt.disk.read_all(&segment).is_ok(), "byte {at}");
+            continue;
+        };
+        let told = |notice: &String| notice.contains("the tables are damaged; left alone");
+        let is_told = store.notices().iter().any(told);
+        assert_eq!(hurt.disk.read_all(&segment).is_ok(), is_told, "byte {at}");
+        left_alone += usize::from(is_told);
+    }
+    assert!(left_alone > 0);
+}
+
+/// A separator of redb's tree that was changed leads a search astray: rows came that were not behind the last ones, and
+/// whoever went on behind them never came to an end. Opening hung.
+#[test]
+fn tables_that_lead_astray_are_named_and_end() {
+    let (machine, _) = grown(EngineKind::Redb, 1, true);
+    let tables = Path::new("views/shard-00/tables.redb");
+    let bytes = machine.disk.read_all(tables).unwrap();
+    let mut refused = 0;
+    let is_branch = |page: &usize| bytes[*page] == 2;
+    for page in (0..bytes.len()).step_by(4_096).filter(is_branch) {
+        // Behind the head, checksums and numbers of the pages below and the ends of the separators come the separators; the
+        // first byte of one is the table.
+        let count = usize::from(u16::from_le_bytes([bytes[page + 2], bytes[page + 3]]));
+        let first = page + 8 + 24 * (count + 1) + 4 * count;
+        for bit in 0..3 * 8 {
+            let hurt = copy(&machine);
+            let (at, bit) = (first as u64 + bit / 8, u8::try_from(bit % 8).unwrap());
+            hurt.disk.flip_bit(tables, at, bit).unwrap();
+            if let Err(error) = run(hurt.open()) {
+                let known = [ErrorKind::Corruption, ErrorKind::NotAStore];
+                assert!(known.contains(error.kind()), "bit {bit} of {at}: {error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 0);
+}

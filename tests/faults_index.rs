@@ -1,4 +1,5 @@
-//! `FAULTS.md` names tests that exist, under the file and name that they have, and leaves out no fault.
+//! `FAULTS.md` names tests that exist, under the file and name that they have, and leaves out no fault. The same holds for the
+//! tests that `docs/PROMISES.md` links to.
 
 #![expect(
     clippy::disallowed_methods,
@@ -91,4 +92,21 @@ fn is_test(source: &str, name: &str) -> bool {
     before
         .iter()
         .any(|line| line.contains("test]") || line.contains("proptest"))
+}
+
+/// Links carry the name of a test as their title: `[text](path "name_of_the_test")`.
+#[test]
+fn every_test_that_the_promises_link_to_is_there() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let page = std::fs::read_to_string(docs.join("PROMISES.md")).unwrap();
+    let targets = page.split("](").skip(1).filter_map(|it| it.split_once(')'));
+    let tests = targets.filter_map(|(target, _)| target.strip_suffix('"')?.split_once(" \""));
+    let mut count = 0;
+    for (file, name) in tests {
+        let source = std::fs::read_to_string(docs.join(file))
+            .unwrap_or_else(|error| panic!("{file}: {error}"));
+        assert!(is_test(&source, name), "{file} has no test {name}");
+        count += 1;
+    }
+    assert!(count > 60, "{count} links");
 }

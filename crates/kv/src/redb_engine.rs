@@ -24,7 +24,7 @@
 mod backend;
 
 use std::fmt;
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -301,7 +301,7 @@ impl RedbEngine {
         let next = table.0.checked_add(1);
         let last = next.map_or(Bound::Unbounded, |next| Bound::Excluded(vec![next]));
         let end = bound(&range.end, last);
-        self.ask(|db| {
+        let rows = self.ask(|db| {
             let tree = db.begin_read()?.open_table(TREE)?;
             let bounds = (
                 start.as_ref().map(Vec::as_slice),
@@ -319,7 +319,9 @@ impl RedbEngine {
                     .map(copy)
                     .collect::<Result<Vec<_>, redb::Error>>()
             }
-        })
+        })?;
+        self.check_order(&rows, (&start, &end), range.reverse)?;
+        Ok(rows)
     }
 
     /// A value without its checksum, if that fits.
@@ -334,6 +336,31 @@ impl RedbEngine {
             return Err(self.damaged(place));
         }
         Ok(value)
+    }
+
+    /// Whether rows lie in the range that was asked for and follow each other. In a damaged tree they may not, without an
+    /// error of redb; and whoever goes on behind the last row of a page would never come to an end.
+    fn check_order(
+        &self,
+        rows: &[KeyValue],
+        (start, end): (&Bound<Vec<u8>>, &Bound<Vec<u8>>),
+        reverse: bool,
+    ) -> Result<()> {
+        let follows = |pair: &[KeyValue]| match pair {
+            [(one, _), (two, _)] if reverse => one > two,
+            [(one, _), (two, _)] => one < two,
+            _ => true,
+        };
+        let is_in = |(place, _): &KeyValue| (start.as_ref(), end.as_ref()).contains(place);
+        // Rows that follow each other lie between the first and the last.
+        let ends = [rows.first(), rows.last()];
+        let are_in = ends.into_iter().flatten().all(is_in);
+        if are_in && rows.windows(2).all(follows) {
+            return Ok(());
+        }
+        let path = self.path.display();
+        let context = format!("tables {path}: rows are not where they belong");
+        Err(Error::new(ErrorKind::Corruption, context))
     }
 
     fn damaged(&self, place: &[u8]) -> Error {

@@ -45,6 +45,7 @@ mod file;
 mod format;
 mod inspect;
 mod log;
+mod newest;
 mod recovery;
 mod salvage;
 mod traits;

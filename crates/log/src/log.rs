@@ -11,6 +11,7 @@ use crate::format::{
     BATCH_BYTES_MAX, FRAME_HEAD_LEN, FileHeader, HEADER_LEN, Identity, file_name, padded,
     put_frame, spare_name,
 };
+use crate::newest;
 use crate::recovery::{RecoveryReport, recover};
 use crate::traits::{Log, Position, Visitor};
 
@@ -52,6 +53,8 @@ pub struct FileLog {
     /// The file that takes frames; made with the first append after opening.
     active: Option<LogFile>,
     spares: Vec<PathBuf>,
+    /// A file that has its name and that [`newest`] does not tell of yet: it takes no batch before.
+    untold: Option<LogFile>,
     next_generation: u64,
     end: u64,
     durable: u64,
@@ -106,6 +109,7 @@ impl FileLog {
             sealed: recovered.files,
             active: None,
             spares: recovered.spares,
+            untold: None,
             next_generation: recovered.next_generation,
             end,
             durable: end,
@@ -201,6 +205,25 @@ impl FileLog {
     }
 
     fn start_file(&mut self) -> Result<LogFile> {
+        let file = match self.untold.take() {
+            Some(file) => file,
+            None => self.make_file()?,
+        };
+        let told = newest::write(
+            &*self.disk,
+            &self.dir,
+            self.identity,
+            file.header.generation,
+        );
+        if let Err(error) = told {
+            // Not removed: the new number may be in place. No batch was appended since, so it fits the next time too.
+            self.untold = Some(file);
+            return Err(error);
+        }
+        Ok(file)
+    }
+
+    fn make_file(&mut self) -> Result<LogFile> {
         let generation = self.next_generation;
         self.next_generation += 1;
         let header = FileHeader {

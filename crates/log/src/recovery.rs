@@ -7,6 +7,7 @@
 //! | an invalid frame at the end of the last file, nothing behind it | a torn tail: it was never synced | ignored |
 //! | the same, and behind it a frame that says its place was durable | synced data is damaged | refused |
 //! | the same, and behind it frames that do not say so | unsynced writes that arrived out of order | ignored |
+//! | no file with the number that `NEWEST` says | the newest file is missing | refused |
 //! | a file without a valid header of its own | damaged or moved: it got its name after its header was durable | refused |
 //! | a spare file, with whatever in it | trimmed, or its making was cut short | used for the next file |
 //!
@@ -26,6 +27,7 @@ use tidestore_disk::{Disk, EntryKind, FileExt, OpenMode};
 use crate::error::{Error, Result};
 use crate::file::{LogFile, read_full};
 use crate::format::{FRAME_HEAD_LEN, FileHeader, FrameHead, HEADER_LEN, Identity, parse_name};
+use crate::newest::{self, NEWEST, NEWEST_UNFINISHED, Newest};
 
 /// What opening a log found that is worth a word.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub struct RecoveryReport {
 pub enum Notice {
     /// A file that is none of the log's; left alone.
     Foreign(PathBuf),
+    /// The file that names the newest log file cannot be believed: whether one is missing is not known.
+    NewestUnknown(PathBuf),
     /// Bytes behind the last whole frame: a batch that was being written, and was never acknowledged as synced.
     TornTail {
         /// The file.
@@ -52,6 +56,11 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Foreign(path) => write!(f, "{} is not a log file; left alone", path.display()),
+            Self::NewestUnknown(path) => write!(
+                f,
+                "{} is damaged: a newer log file could be missing; it is written anew with the next one",
+                path.display()
+            ),
             Self::TornTail { path, offset } => {
                 write!(
                     f,
@@ -88,6 +97,20 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, dir: &Path, identity: Identity) -> R
         report: RecoveryReport::default(),
     };
     let names = list(disk, dir, &mut recovered)?;
+    match newest::read(&**disk, dir, identity)? {
+        Newest::Unknown => {}
+        Newest::Damaged => {
+            let notice = Notice::NewestUnknown(newest::path(dir));
+            recovered.report.notices.push(notice);
+        }
+        Newest::File(newest) if names.last().is_none_or(|last| *last < newest) => {
+            let path = dir.join(crate::format::file_name(newest));
+            let detail =
+                "the newest file of the log is missing, and with it what was acknowledged last";
+            return Err(Error::corruption(&path, 0, detail));
+        }
+        Newest::File(_) => {}
+    }
     for generation in names {
         let path = dir.join(crate::format::file_name(generation));
         let file = open_file(disk, &path, identity, generation)?;
@@ -113,6 +136,7 @@ fn list(disk: &Arc<dyn Disk>, dir: &Path, recovered: &mut Recovered) -> Result<V
                     generations.push(generation);
                 }
             }
+            None if entry.name == NEWEST || entry.name == NEWEST_UNFINISHED => {}
             None => recovered.report.notices.push(Notice::Foreign(path)),
         }
     }

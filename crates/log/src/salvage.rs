@@ -18,6 +18,7 @@ use crate::format::{
     FRAME_HEAD_LEN, FileHeader, FrameHead, HEADER_LEN, Identity, file_name, parse_name, put_frame,
     spare_name,
 };
+use crate::newest::{self, Newest};
 
 /// Something in a log file that is not as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +93,12 @@ pub fn salvage(
         }
     }
     generations.sort_unstable();
+    let newest = match newest::read(&**disk, dir, identity) {
+        Ok(Newest::File(newest)) => newest,
+        _ => 0,
+    };
+    found.next_generation = found.next_generation.max(newest + 1);
+    let is_missing = generations.last().copied().unwrap_or_default() < newest;
     for generation in generations {
         let path = dir.join(file_name(generation));
         found.files.push(path.clone());
@@ -100,6 +107,12 @@ pub fn salvage(
         }
     }
     found.judge();
+    if is_missing {
+        let detail =
+            "the newest file of the log is missing, and with it what was acknowledged last";
+        found.damage(&dir.join(file_name(newest)), 0, detail);
+        found.is_tail_lost = true;
+    }
     Ok(found)
 }
 
@@ -407,5 +420,6 @@ pub fn write_rebuilt(
     file.sync_data()?;
     disk.rename(&spare, &path)?;
     disk.sync_dir(dir)?;
+    newest::write(&**disk, dir, header.identity, log.generation)?;
     Ok(path)
 }

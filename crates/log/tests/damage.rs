@@ -471,3 +471,47 @@ fn a_flipped_bit_in_the_last_head_is_told_of() {
         }
     }
 }
+
+/// The newest file was moved away, or lost by a repair of the filesystem: the chain of positions does not tell of it, and the
+/// log opened without what was acknowledged last.
+#[test]
+fn a_newest_file_that_is_missing_is_damage() {
+    for count in [1, 12, 30] {
+        let disk = filled(count);
+        let newest = logs(&disk).pop().unwrap();
+        let hurt = disk.crash(0, Survival::NONE);
+        hurt.remove_file(&newest).unwrap();
+        let error = open(&hurt).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corruption, "{count}");
+        let name = newest.display().to_string();
+        assert!(error.to_string().contains(&name), "{error}");
+    }
+}
+
+/// Whatever becomes of the file that names the newest one, no log that is whole is refused, and none loses a batch.
+#[test]
+fn what_names_the_newest_file_may_be_lost_or_damaged() {
+    let disk = filled(30);
+    let name = Path::new(DIR).join("NEWEST");
+    for damage in 0..3 {
+        let hurt = disk.crash(0, Survival::NONE);
+        match damage {
+            0 => hurt.remove_file(&name).unwrap(),
+            1 => hurt.flip_bit(&name, 17, 2).unwrap(),
+            _ => hurt.truncate(&name, 5).unwrap(),
+        }
+        let (mut log, report) = open(&hurt).unwrap();
+        let is_told = report.notices().any(|it| it.to_string().contains("NEWEST"));
+        assert_eq!(is_told, damage > 0);
+        assert_eq!(log.end(), Position(30));
+        log.append(&batch(31)).unwrap();
+        log.sync().unwrap();
+        drop(log);
+        // The next log file has written it anew.
+        let (log, report) = open(&hurt).unwrap();
+        assert_eq!((log.end(), report.notices().count()), (Position(31), 0));
+        drop(log);
+        hurt.remove_file(&logs(&hurt).pop().unwrap()).unwrap();
+        open(&hurt).unwrap_err();
+    }
+}

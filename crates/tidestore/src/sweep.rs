@@ -2,10 +2,10 @@
 //!
 //! A segment that no manifest names was left by a flush or merge that did not finish, or outlived its removal by a
 //! crash: it is deleted, which is safe because its messages are in the log or in another segment, or have expired; and
-//! the opening has just made sure that tables and log belong together. Everything that is not one of our names, or whose
-//! header does not say that it is what its name says, is left alone and reported: a segment that was renamed, or one of
-//! another store, is not ours to delete. A file that is named and missing is reported, unless it had expired; the rest of the store is
-//! served.
+//! the opening has just made sure that tables and log belong together, and that the tables are whole. Everything that is
+//! not one of our names, or whose header does not say that it is what its name says, is left alone and reported: a segment
+//! that was renamed, or one of another store, is not ours to delete. A file that is named and missing is reported, unless
+//! it had expired; the rest of the store is served.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use tidestore_messages::{StoreId, is_receipt_run, receipt_run_path, receipts_dir
 use crate::apps::Registry;
 use crate::error::Result;
 use crate::repair::MARKER;
-use crate::shard::Shard;
+use crate::shard::{Shard, views_dir};
 
 /// Compares files and manifests of all shards; returns what an operator should hear of. With `keeps` nothing is deleted.
 pub(crate) fn sweep(
@@ -29,6 +29,8 @@ pub(crate) fn sweep(
 ) -> Result<Swept> {
     let mut sweep = Sweep {
         disk,
+        tables: shards.iter().map(|shard| views_dir(shard.number)).collect(),
+        are_tables_whole: None,
         store: shards.first().map(|shard| shard.store).unwrap_or_default(),
         named: HashSet::new(),
         found: HashSet::new(),
@@ -111,6 +113,9 @@ struct Sweep<'a> {
     named: HashSet<PathBuf>,
     found: HashSet<PathBuf>,
     notices: Vec<String>,
+    /// Where the tables are that name files, and whether all of their pages are as they were written, once that was asked.
+    tables: Vec<PathBuf>,
+    are_tables_whole: Option<bool>,
     /// Files with our names that nobody names, where they are to stay.
     unnamed: Option<Vec<PathBuf>>,
 }
@@ -153,11 +158,17 @@ impl Sweep<'_> {
             } else if entry.kind == EntryKind::File && is_ours(&entry.name) {
                 if let Some(unnamed) = &mut self.unnamed {
                     unnamed.push(path);
-                } else if self.is_what_it_says(&path, &entry.name)? {
+                } else if !self.is_what_it_says(&path, &entry.name)? {
+                    let path = path.display();
+                    let text = format!("{path} is not the file that its name says; left alone");
+                    self.notices.push(text);
+                } else if entry.name.contains(".tmp") || self.are_tables_whole() {
                     self.disk.remove_file(&path)?;
                 } else {
                     let path = path.display();
-                    let text = format!("{path} is not the file that its name says; left alone");
+                    let text = format!(
+                        "{path} is named by no table, but the tables are damaged; left alone"
+                    );
                     self.notices.push(text);
                 }
             } else {
@@ -165,6 +176,21 @@ impl Sweep<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the tables may be believed when they do not name a file. redb shows what it can of a damaged file and does not
+    /// say that rows are missing. Reads all pages, so it is asked only if there is something to delete, which is after a crash.
+    fn are_tables_whole(&mut self) -> bool {
+        if let Some(whole) = self.are_tables_whole {
+            return whole;
+        }
+        let is_whole = |dir: &PathBuf| {
+            tidestore_kv::check(self.disk, dir)
+                .is_ok_and(|problems| problems.iter().all(|problem| problem.is_unknown))
+        };
+        let whole = self.tables.iter().all(is_whole);
+        self.are_tables_whole = Some(whole);
+        whole
     }
 
     /// Whether a file that nobody names is of this store, and the one that its name says. What was never finished is.

@@ -19,6 +19,10 @@ impl Disk for RoomyDisk {
         self.0.with_room(|disk| disk.rename(from, to))
     }
 
+    fn hard_link(&self, from: &Path, target: &dyn Disk, to: &Path) -> Result<bool> {
+        self.0.with_room(|disk| disk.hard_link(from, target, to))
+    }
+
     fn remove_file(&self, path: &Path) -> Result<()> {
         self.0.with_room(|disk| disk.remove_file(path))
     }
