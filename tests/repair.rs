@@ -145,25 +145,25 @@ async fn check(machine: &Machine, held: &Held, report: &RepairReport, what: &str
         let now: BTreeMap<u64, &Message> = now.iter().map(|m| (m.seq.0, m)).collect();
         assert_eq!(count, now.len(), "{what}: a message is there twice");
         for message in before {
-            match now.get(&message.seq.0) {
-                Some(found) => assert_eq!(*found, message, "{what}"),
-                None => {
-                    lost += 1;
-                    let is_named = named
-                        .get(conversation)
-                        .is_some_and(|numbers| numbers.contains(&message.seq.0));
-                    // The last messages of a conversation that a lost batch of the log held leave no trace of their number.
-                    let in_log = report.other_losses.iter().any(|text| {
-                        text.contains("of the log: the messages") || text.contains("tables")
-                    });
-                    let is_last = now.keys().next_back() < Some(&message.seq.0);
-                    assert!(
-                        is_named || in_log && is_last,
-                        "{what}: number {} of {conversation} is lost in silence: {report}",
-                        message.seq.0
-                    );
-                }
+            if let Some(found) = now.get(&message.seq.0) {
+                assert_eq!(*found, message, "{what}");
+                continue;
             }
+            lost += 1;
+            let is_named = named
+                .get(conversation)
+                .is_some_and(|numbers| numbers.contains(&message.seq.0));
+            // The last messages of a conversation that a lost batch of the log held leave no trace of their number.
+            let in_log = report
+                .other_losses
+                .iter()
+                .any(|text| text.contains("of the log: the messages") || text.contains("tables"));
+            let is_last = now.keys().next_back() < Some(&message.seq.0);
+            assert!(
+                is_named || in_log && is_last,
+                "{what}: number {} of {conversation} is lost in silence: {report}",
+                message.seq.0
+            );
         }
         assert!(
             now.keys().all(|seq| before.iter().any(|m| m.seq.0 == *seq)),
@@ -178,12 +178,12 @@ async fn check(machine: &Machine, held: &Held, report: &RepairReport, what: &str
             ))
             .await
             .unwrap();
-        let last = before.last().unwrap();
+        let newest = before.last().unwrap();
         assert!(
-            next.seq > last.seq && next.id > last.id,
+            next.seq > newest.seq && next.id > newest.id,
             "{what}: number {} of {conversation} was {}: {report}",
             next.seq,
-            last.seq
+            newest.seq
         );
     }
     for (id, body) in &held.attachments {

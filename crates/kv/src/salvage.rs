@@ -511,7 +511,11 @@ mod tests {
             let mut batch = Batch::new();
             for n in 0..3_000_u32 {
                 let value = format!("value {n}").repeat(4);
-                batch.put(Table((n % 3 + 1) as u8), n.to_be_bytes(), value);
+                batch.put(
+                    Table(u8::try_from(n % 3 + 1).unwrap()),
+                    n.to_be_bytes(),
+                    value,
+                );
             }
             engine.write(batch).unwrap();
             engine.flush().unwrap();

@@ -149,7 +149,7 @@ impl WriteBack {
 
     /// Flushes the engine.
     fn flush_in_turn(&self, given: &mut Changes) -> Result<()> {
-        self.change(given, |engine| engine.flush())?;
+        self.change(given, Engine::flush)?;
         given.clear();
         Ok(())
     }

@@ -98,7 +98,6 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, dir: &Path, identity: Identity) -> R
     };
     let names = list(disk, dir, &mut recovered)?;
     match newest::read(&**disk, dir, identity)? {
-        Newest::Unknown => {}
         Newest::Damaged => {
             let notice = Notice::NewestUnknown(newest::path(dir));
             recovered.report.notices.push(notice);
@@ -109,7 +108,7 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, dir: &Path, identity: Identity) -> R
                 "the newest file of the log is missing, and with it what was acknowledged last";
             return Err(Error::corruption(&path, 0, detail));
         }
-        Newest::File(_) => {}
+        Newest::Unknown | Newest::File(_) => {}
     }
     for generation in names {
         let path = dir.join(crate::format::file_name(generation));

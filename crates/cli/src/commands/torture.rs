@@ -133,16 +133,14 @@ fn text(seed: u64, report: &Report) -> String {
 
 fn told(finding: &Finding) -> String {
     let lines = finding.what.lines().map(plain);
-    let mut text = format!(
-        "LOST in round {}: {}",
+    let kept = finding.kept.as_ref();
+    let kept = kept.map_or_else(String::new, |kept| format!("\nkept: {}", kept.display()));
+    format!(
+        "LOST in round {}: {}{kept}\nagain: {}",
         finding.round,
-        lines.collect::<Vec<_>>().join("\n")
-    );
-    if let Some(kept) = &finding.kept {
-        text.push_str(&format!("\nkept: {}", kept.display()));
-    }
-    text.push_str(&format!("\nagain: {}", finding.command()));
-    text
+        lines.collect::<Vec<_>>().join("\n"),
+        finding.command()
+    )
 }
 
 fn value(seed: u64, report: &Report) -> serde_json::Value {
