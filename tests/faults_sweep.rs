@@ -123,7 +123,11 @@ fn failed_syncs(engine: EngineKind, stride: usize) {
         }
         let what = format!("{engine}: sync {k} of {all} fails");
         let told = run(async {
-            let stage = begin(&machine, WhenFull::GiveUp).await.ok()?;
+            let begun = begin(&machine, WhenFull::GiveUp).await;
+            let Ok(stage) = begun else {
+                machine.disk.clear_faults();
+                return None;
+            };
             let lived = stage.live(CHAPTERS).await;
             machine.disk.clear_faults();
             stage.look(&mut Judge::new(&*what, Rigor::Whole)).await;

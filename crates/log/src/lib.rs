@@ -54,6 +54,7 @@ pub use error::{BoxError, Error, ErrorKind, Result};
 pub use format::decode_frame;
 pub use inspect::{LogFileReport, inspect};
 pub use log::{FileLog, LogOptions};
+pub use newest::inspect_newest;
 pub use recovery::{Notice, RecoveryReport};
 pub use salvage::{LogDamage, LogSalvage, RebuiltLog, identify, salvage, write_rebuilt};
 pub use traits::{Log, Position, Visitor};

@@ -29,13 +29,15 @@
 //! Integers are little-endian.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tidestore_disk::{
     Disk, ErrorKind as DiskErrorKind, Seal, atomic_replace, checksum, read_small,
 };
 
-use crate::error::Result;
-use crate::format::Identity;
+use crate::error::{Error, Result};
+use crate::format::{Identity, file_name};
+use crate::salvage::identify;
 
 /// The name of the file.
 pub(crate) const NEWEST: &str = "NEWEST";
@@ -70,6 +72,21 @@ pub(crate) fn read(disk: &dyn Disk, dir: &Path, identity: Identity) -> Result<Ne
         Err(error) if error.kind() == DiskErrorKind::Corruption => Ok(Newest::Damaged),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Reads the number of the newest log file by itself: store and shard are those of the log file that it names.
+///
+/// # Errors
+///
+/// [`Corruption`](crate::ErrorKind::Corruption) if it is damaged, or there is no such log file beside it.
+pub fn inspect_newest(disk: &Arc<dyn Disk>, path: &Path) -> Result<(u16, u64)> {
+    let bytes = read_small(&**disk, path, LEN)?;
+    let damaged = || Error::corruption(path, 0, "it does not name the newest log file");
+    let number = bytes.get(16..24).and_then(|number| number.first_chunk());
+    let number = u64::from_le_bytes(*number.ok_or_else(damaged)?);
+    let (store, shard) = identify(disk, &path.with_file_name(file_name(number)))?;
+    let newest = decode(&bytes, Identity { store, shard }).ok_or_else(damaged)?;
+    Ok((shard, newest))
 }
 
 /// Writes that a log file is the newest.

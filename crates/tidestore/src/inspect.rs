@@ -24,7 +24,7 @@ pub struct Report {
     pub rows: Vec<(String, String)>,
 }
 
-/// Reads a segment, a volume of attachments, a commit log file, `STORE`, or a shard's tables (the manifest; name the
+/// Reads a segment, a volume of attachments, a commit log file, `STORE`, `NEWEST`, or a shard's tables (the manifest; name the
 /// directory `views/shard-NN`) and checks every checksum on the way.
 ///
 /// # Errors
@@ -40,10 +40,11 @@ pub fn file(path: &Path) -> Result<Report> {
         Some("vol") => volume(&disk, &name),
         Some("log") => log(&disk, &name),
         None if name == Path::new("STORE") => store(&disk),
+        None if name == Path::new("NEWEST") => newest(&disk, &name),
         _ if disk.metadata(&name)?.kind == tidestore_disk::EntryKind::Dir => manifest(path),
         _ => {
             let text = format!(
-                "{} is no segment (.seg), volume (.vol), log file (.log), STORE or views/shard-NN",
+                "{} is no segment (.seg), volume (.vol), log file (.log), STORE, NEWEST or views/shard-NN",
                 path.display()
             );
             Err(Error::new(ErrorKind::Argument, text))
@@ -69,6 +70,17 @@ impl Report {
     fn row(&mut self, name: &str, value: impl Display) {
         self.rows.push((name.to_owned(), value.to_string()));
     }
+}
+
+fn newest(disk: &Arc<dyn Disk>, name: &Path) -> Result<Report> {
+    let (shard, number) = tidestore_log::inspect_newest(disk, name)?;
+    let mut report = Report {
+        title: "name of the newest log file, version 1".to_owned(),
+        rows: Vec::new(),
+    };
+    report.row("shard", shard);
+    report.row("newest log file", format!("{number:08}.log"));
+    Ok(report)
 }
 
 fn segment(disk: &Arc<dyn Disk>, name: &Path) -> Result<Report> {

@@ -366,7 +366,7 @@ pub async fn check(machine: &Machine, told: &Told, what: &str) {
 pub fn log_file(disk: &SimDisk) -> PathBuf {
     let is_log = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        path.starts_with("log/shard-00") && !name.starts_with("spare")
+        path.starts_with("log/shard-00") && name.ends_with(".log") && !name.starts_with("spare")
     };
     disk.files().into_iter().rfind(is_log).unwrap()
 }

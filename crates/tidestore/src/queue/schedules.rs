@@ -25,7 +25,15 @@ enum End {
     LetGo,
 }
 
+impl Weigh for Command {
+    fn bytes(&self) -> usize {
+        1 << 10
+    }
+}
+
 const DEPTH: usize = 2;
+/// Room for as many commands as there are places: both bounds hold callers back.
+const BYTES: usize = DEPTH << 10;
 const OWN: usize = 99;
 
 /// What all threads see.
@@ -36,7 +44,7 @@ struct World {
 impl World {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            queue: Queue::new(DEPTH),
+            queue: Queue::new(DEPTH, BYTES),
         })
     }
 
