@@ -3,6 +3,7 @@
 //! Indexes have a cache of their own: one index may be larger than hundreds of blocks, and a page of history that pushed
 //! out an index would cost the next one a read of megabytes.
 
+use std::hash::Hash;
 use std::sync::Arc;
 use tidestore_disk::sync::atomic::{AtomicU64, Ordering};
 
@@ -207,7 +208,7 @@ impl BlockCache {
         load: impl FnOnce() -> Result<Index>,
     ) -> Result<Arc<Index>> {
         let load = || load().map(Arc::new);
-        self.indexes.get_or_insert_with(&(shard, generation), load)
+        loaded(&self.indexes, &(shard, generation), load)
     }
 
     pub(crate) fn get(&self, key: &Key) -> Option<Cached> {
@@ -220,17 +221,37 @@ impl BlockCache {
         key: &Key,
         load: impl FnOnce() -> Result<Cached>,
     ) -> Result<Cached> {
-        #[cfg(not(shuttle))]
-        return self.parts.get_or_insert_with(key, load);
-        // Waiting for somebody else's load is a wait that the scheduler does not see, so here everybody loads.
-        #[cfg(shuttle)]
-        {
-            if let Some(cached) = self.get(key) {
-                return Ok(cached);
-            }
-            let cached = load()?;
-            self.parts.insert(*key, cached.clone());
-            Ok(cached)
-        }
+        loaded(&self.parts, key, load)
     }
+}
+
+/// Takes what is cached, or loads it once for all who ask.
+#[cfg(not(shuttle))]
+fn loaded<K: Hash + Eq + Clone, V: Clone>(
+    cache: &Cache<K, V, ByMemory>,
+    key: &K,
+    load: impl FnOnce() -> Result<V>,
+) -> Result<V>
+where
+    ByMemory: Weighter<K, V>,
+{
+    cache.get_or_insert_with(key, load)
+}
+
+/// Waiting for somebody else's load is a wait that the scheduler does not see, so under it everybody loads.
+#[cfg(shuttle)]
+fn loaded<K: Hash + Eq + Clone, V: Clone>(
+    cache: &Cache<K, V, ByMemory>,
+    key: &K,
+    load: impl FnOnce() -> Result<V>,
+) -> Result<V>
+where
+    ByMemory: Weighter<K, V>,
+{
+    if let Some(cached) = cache.get(key) {
+        return Ok(cached);
+    }
+    let value = load()?;
+    cache.insert(key.clone(), value.clone());
+    Ok(value)
 }
