@@ -255,7 +255,7 @@ pub fn contents_of(
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Corruption`](crate::ErrorKind::Corruption) with file and offset, or what the disk reports.
+/// [`ErrorKind::Corruption`] with file and offset, or what the disk reports.
 pub fn read_through(
     files: &FileCache,
     store: [u8; 16],

@@ -14,7 +14,7 @@ use crate::{
     Disk, Entry, EntryKind, Error, ErrorKind, File, FileExt, Lock, Metadata, OpenMode, Result,
 };
 
-/// See the [module](self). Clones are one disk.
+/// What is written stays in memory, over a disk that nobody touches. Clones are one disk.
 #[derive(Clone, Debug)]
 pub struct ShadowDisk {
     base: Arc<dyn Disk>,
