@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tidestore::disk::{Env, Survival};
+use tidestore::disk::{Env, Fault, OpKind, Survival};
 use tidestore::plan::{CapKind, Caps, Exceeded, Limit, Limits, Plan, ResourceId, Terms, UserId};
 use tidestore::{
     Account, App, ChannelKind, Conversation, DirectoryErrorKind as Directory, EngineKind, Error,
@@ -803,5 +803,51 @@ fn a_store_moves_to_another_engine_and_survives_a_crash_on_the_way() {
             k += 7;
         }
         assert!(k > 100, "{k}");
+    });
+}
+
+/// A deletion goes in steps, and from the first on what it deletes is gone for everybody. Cut short by a full disk, it kept the
+/// id: "there is no group c" and "the group c exists already" at once, until the store was opened again.
+#[test]
+fn what_is_left_of_a_deletion_keeps_no_id() {
+    run(async {
+        let (mut cut_groups, mut cut_users) = (0, 0);
+        for writes in 1..8 {
+            let mut machine = Machine::new();
+            machine.options.shards = 1;
+            machine.options.deletion_rows = 4;
+            let (store, app) = machine.open_app(Plan::Pro).await;
+            let users = register(&app, numbered(40)).await;
+            let new = NewChannel {
+                members: users[1..].to_vec(),
+                ..NewChannel::new(id("tea"), users[0].clone())
+            };
+            app.groups().create(new.clone()).await.unwrap();
+            for friend in &users[2..] {
+                app.contacts(&users[1]).add(friend).await.unwrap();
+            }
+            let fill = || {
+                machine
+                    .disk
+                    .fail_from(OpKind::Write, writes, Fault::NoSpace)
+            };
+
+            fill();
+            let is_cut = app.groups().delete(&id("tea")).await.is_err();
+            machine.disk.clear_faults();
+            let is_gone = app.groups().get(&id("tea")).await.is_err();
+            cut_groups += usize::from(is_cut && is_gone);
+            assert_eq!(app.groups().create(new).await.is_ok(), is_gone, "{writes}");
+
+            fill();
+            let is_cut = app.users().delete(&users[1]).await.is_err();
+            machine.disk.clear_faults();
+            let is_gone = app.users().get(&users[1]).await.is_err();
+            cut_users += usize::from(is_cut && is_gone);
+            let again = app.users().register(Account::new(users[1].clone())).await;
+            assert_eq!(again.is_ok(), is_gone, "{writes}");
+            verified(&store).await;
+        }
+        assert!(cut_groups > 0 && cut_users > 0, "{cut_groups} {cut_users}");
     });
 }

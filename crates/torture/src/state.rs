@@ -37,6 +37,9 @@ pub(crate) struct States {
     all: Vec<State>,
     /// Parts that share a shard which said that it takes no more.
     latched: Vec<usize>,
+    /// Whether a change of the plan failed: it may be in the log, and until the store is opened again memory goes by the old
+    /// plan all the same. What is answered meanwhile must not decide between the two.
+    is_plan_open: bool,
 }
 
 /// Whether anything was done; a call for many may be refused in each of its parts.
@@ -56,6 +59,7 @@ impl States {
         Self {
             all: vec![State::new()],
             latched: Vec::new(),
+            is_plan_open: false,
         }
     }
 
@@ -69,9 +73,9 @@ impl States {
         self.all.len() == 1
     }
 
-    /// Whether no more requests should be left open.
+    /// Whether nothing more should be asked before the store is opened again.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.all.len() >= 1 << OPEN_MAX
+        self.is_plan_open || self.all.len() >= 1 << OPEN_MAX
     }
 
     /// Whether a shard has said that it takes no more.
@@ -128,6 +132,8 @@ impl States {
                 if let (Failure::Poisoned, Some(class)) = (failure, op.shard_class()) {
                     self.latched.push(class);
                 }
+                let is_of_plan = matches!(op, Op::Terms { .. } | Op::Undo);
+                self.is_plan_open |= is_of_plan && *failure != Failure::Full;
                 if !(*failure == Failure::Full && op.is_one_record()) {
                     self.leave_open(op, window);
                 }
@@ -166,6 +172,7 @@ impl States {
     /// How the likeliest state differs, if none agrees.
     pub(crate) fn settle(&mut self, seen: &Observed, window: Window) -> Result<Compared, String> {
         self.latched.clear();
+        self.is_plan_open = false;
         let (mut reasons, mut agreeing, mut done) = (Vec::new(), Vec::new(), None);
         for state in &self.all {
             let mut state = state.clone();

@@ -4,7 +4,7 @@ use tidestore_directory::{Channel, ChannelChange, ChannelKind, NewChannel, Page}
 use tidestore_plan::{ResourceId, UserId};
 
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 
 /// The groups of an app, or its chatrooms.
 #[derive(Clone, Copy, Debug)]
@@ -38,10 +38,24 @@ impl Channels<'_> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if the id is taken or a member does not exist;
-    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if the plan has no place for it, for so many members, or for one of
+    /// [`ErrorKind::Directory`] if the id is taken or a member does not exist;
+    /// [`ErrorKind::Limit`] if the plan has no place for it, for so many members, or for one of
     /// them in one more group, or a text is too long. Nothing was created.
     pub async fn create(&self, new: NewChannel) -> Result<Channel> {
+        match self.try_create(new.clone()).await {
+            // What is left of one whose deletion was cut short, by a full disk say, can be seen by nobody: it must not keep the id.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Directory(_))
+                    && self.get(&new.id).await.is_err()
+                    && self.delete(&new.id).await.is_ok() =>
+            {
+                self.try_create(new).await
+            }
+            created => created,
+        }
+    }
+
+    async fn try_create(&self, new: NewChannel) -> Result<Channel> {
         let kind = self.kind;
         self.app
             .edit_directory(move |editor| editor.create_channel(kind, new))
@@ -52,8 +66,8 @@ impl Channels<'_> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if there is none or it is banned,
-    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit).
+    /// [`ErrorKind::Directory`] if there is none or it is banned,
+    /// [`ErrorKind::Limit`].
     pub async fn change(&self, id: &ResourceId, change: ChannelChange) -> Result<Channel> {
         let (kind, id) = (self.kind, id.clone());
         self.app
@@ -65,7 +79,7 @@ impl Channels<'_> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if there is none.
+    /// [`ErrorKind::Directory`] if there is none.
     pub async fn get(&self, id: &ResourceId) -> Result<Channel> {
         let (kind, id) = (self.kind, id.clone());
         self.app
@@ -77,7 +91,7 @@ impl Channels<'_> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if the cursor is not of this list.
+    /// [`ErrorKind::Directory`] if the cursor is not of this list.
     pub async fn list(&self, cursor: Option<&str>, limit: usize) -> Result<Page<Channel>> {
         let (kind, cursor) = (self.kind, cursor.map(str::to_owned));
         self.app
@@ -89,7 +103,7 @@ impl Channels<'_> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if there is no such user, or the cursor is not of this list.
+    /// [`ErrorKind::Directory`] if there is no such user, or the cursor is not of this list.
     pub async fn joined(
         &self,
         user: &UserId,
@@ -106,7 +120,7 @@ impl Channels<'_> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if there is none.
+    /// [`ErrorKind::Directory`] if there is none.
     pub async fn disable(&self, id: &ResourceId) -> Result<()> {
         let (kind, id) = (self.kind, id.clone());
         self.app
@@ -118,7 +132,7 @@ impl Channels<'_> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if there is none.
+    /// [`ErrorKind::Directory`] if there is none.
     pub async fn enable(&self, id: &ResourceId) -> Result<()> {
         let (kind, id) = (self.kind, id.clone());
         self.app
@@ -142,7 +156,7 @@ impl Channels<'_> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if there is no such group or room.
+    /// [`ErrorKind::Directory`] if there is no such group or room.
     pub async fn announcement(&self, id: &ResourceId) -> Result<String> {
         let (kind, id) = (self.kind, id.clone());
         self.app
@@ -154,7 +168,7 @@ impl Channels<'_> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if he is not a member, or the owner already.
+    /// [`ErrorKind::Directory`] if he is not a member, or the owner already.
     pub async fn transfer(&self, id: &ResourceId, to: &UserId) -> Result<()> {
         let (kind, id, to) = (self.kind, id.clone(), to.clone());
         self.app
@@ -166,7 +180,7 @@ impl Channels<'_> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if there is none.
+    /// [`ErrorKind::Directory`] if there is none.
     pub async fn mute_all(&self, id: &ResourceId, muted: bool) -> Result<()> {
         let (kind, id) = (self.kind, id.clone());
         self.app
@@ -179,7 +193,7 @@ impl Channels<'_> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if there is none.
+    /// [`ErrorKind::Directory`] if there is none.
     pub async fn delete(&self, id: &ResourceId) -> Result<()> {
         let (kind, budget) = (self.kind, self.app.store().inner.options.deletion_rows);
         loop {

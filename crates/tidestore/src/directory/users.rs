@@ -50,6 +50,21 @@ impl Users<'_> {
     /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if the id is taken, [`ErrorKind::Limit`](crate::ErrorKind::Limit)
     /// if the plan allows no more users, or password or nickname are too long.
     pub async fn register(&self, account: Account) -> Result<User> {
+        let user = account.id.clone();
+        match self.try_register(account.clone()).await {
+            // As with groups: what is left of a deletion that was cut short must not keep the id.
+            Err(error)
+                if matches!(error.kind(), crate::ErrorKind::Directory(_))
+                    && self.get(&user).await.is_err()
+                    && self.delete(&user).await.is_ok() =>
+            {
+                self.try_register(account).await
+            }
+            registered => registered,
+        }
+    }
+
+    async fn try_register(&self, account: Account) -> Result<User> {
         let mut prepared = self.prepare(vec![account]).await?;
         let new = prepared
             .pop()
