@@ -829,7 +829,7 @@ fn what_is_left_of_a_deletion_keeps_no_id() {
             let fill = || {
                 machine
                     .disk
-                    .fail_from(OpKind::Write, writes, Fault::NoSpace)
+                    .fail_from(OpKind::Write, writes, Fault::NoSpace);
             };
 
             fill();
