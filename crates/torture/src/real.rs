@@ -327,7 +327,12 @@ impl<'a> Round<'a> {
         let Some(state) = hand.states.any().filter(|_| !hand.states.is_crowded()) else {
             return Ok(());
         };
-        let op = hand.writer.next(&mut self.draw, state, window, manners);
+        let next = hand.writer.next(&mut self.draw, state, window, manners);
+        let op = if hand.states.may_ask(&next) {
+            next
+        } else {
+            Op::Sync
+        };
         self.send(orders, lane, op, life).await
     }
 

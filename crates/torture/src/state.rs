@@ -78,6 +78,12 @@ impl States {
         self.is_plan_open || self.all.len() >= 1 << OPEN_MAX
     }
 
+    /// Whether a request may be made now. Who joins a group while a message to it is open may find it unread or not: both were
+    /// never answered, so either may have come first. The model knows one order only.
+    pub(crate) fn may_ask(&self, op: &Op) -> bool {
+        self.is_certain() || !matches!(op, Op::Join { .. })
+    }
+
     /// Whether a shard has said that it takes no more.
     pub(crate) fn is_latched(&self) -> bool {
         !self.latched.is_empty()
