@@ -53,8 +53,6 @@ pub struct FileLog {
     /// The file that takes frames; made with the first append after opening.
     active: Option<LogFile>,
     spares: Vec<PathBuf>,
-    /// A file that has its name and that [`newest`] does not tell of yet: it takes no batch before.
-    untold: Option<LogFile>,
     next_generation: u64,
     end: u64,
     durable: u64,
@@ -109,7 +107,6 @@ impl FileLog {
             sealed: recovered.files,
             active: None,
             spares: recovered.spares,
-            untold: None,
             next_generation: recovered.next_generation,
             end,
             durable: end,
@@ -205,22 +202,19 @@ impl FileLog {
     }
 
     fn start_file(&mut self) -> Result<LogFile> {
-        let file = match self.untold.take() {
-            Some(file) => file,
-            None => self.make_file()?,
-        };
+        let file = self.make_file()?;
         let told = newest::write(
             &*self.disk,
             &self.dir,
             self.identity,
             file.header.generation,
         );
-        if let Err(error) = told {
-            // Not removed: the new number may be in place. No batch was appended since, so it fits the next time too.
-            self.untold = Some(file);
-            return Err(error);
+        match told {
+            // A full disk must not keep a log from going on in a file that is there: what is deleted or expires is noted in it.
+            // Until the next file the name is that of an older one, which claims less.
+            Err(error) if error.kind() == ErrorKind::Full => Ok(file),
+            told => told.map(|()| file),
         }
-        Ok(file)
     }
 
     fn make_file(&mut self) -> Result<LogFile> {
