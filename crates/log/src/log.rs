@@ -203,18 +203,15 @@ impl FileLog {
 
     fn start_file(&mut self) -> Result<LogFile> {
         let file = self.make_file()?;
-        let told = newest::write(
+        // A name that cannot be written, on a full disk for one, must not keep the log from going on in a file that is there:
+        // until the next file it is that of an older one, which claims less.
+        drop(newest::write(
             &*self.disk,
             &self.dir,
             self.identity,
             file.header.generation,
-        );
-        match told {
-            // A full disk must not keep a log from going on in a file that is there: what is deleted or expires is noted in it.
-            // Until the next file the name is that of an older one, which claims less.
-            Err(error) if error.kind() == ErrorKind::Full => Ok(file),
-            told => told.map(|()| file),
-        }
+        ));
+        Ok(file)
     }
 
     fn make_file(&mut self) -> Result<LogFile> {

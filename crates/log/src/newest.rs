@@ -8,7 +8,7 @@
 //! |---|---|---|---|
 //! | before the log file had its name | n - 1 | n - 1 | goes on |
 //! | before `NEWEST` was replaced | n - 1 | n, without batches | goes on |
-//! | a full disk, which did not let it be replaced | below n | n | goes on; the next log file writes it |
+//! | a failure or a full disk, which did not let it be replaced | below n | n | goes on; the next log file writes it |
 //! | after that | n | n | goes on |
 //! | never, but file n is not there | n | below n | refuses: batches that were acknowledged may be missing |
 //! | never, but `NEWEST` is damaged | ? | any | goes on and says so; the next log file writes it anew |
