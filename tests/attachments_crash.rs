@@ -298,6 +298,54 @@ fn a_full_disk_refuses_uploads_and_still_deletes_and_expires() {
     });
 }
 
+/// A disk that stays full, down to a log without room: what a refused deletion asked for can still be read, and what is
+/// over goes all the same.
+#[test]
+fn a_log_without_room_refuses_deletions_as_a_whole_and_expires() {
+    let machine = machine();
+    run(async {
+        let (store, app) = machine.open_app(Plan::Free).await;
+        let mut told = Told::default();
+        let first = put(&machine, &app, &mut told, 1, 150_000).await.unwrap();
+        machine.disk.set_space(Some(machine.disk.total_bytes()));
+        fill_the_log(&app).await;
+        let refused = app.delete_attachment(first).await.unwrap_err();
+        assert_eq!(*refused.kind(), ErrorKind::Full, "{refused}");
+        assert_eq!(read(&app, first).await.unwrap(), bytes(1, 150_000));
+        assert_eq!(store.verify().await.unwrap().problems, []);
+        machine.pass(8 * DAY);
+        store.confirm_clock();
+        // Whether a record finds room by then or not: the file goes, and nobody calls that a loss.
+        drop(store.expire().await);
+        assert_eq!(volumes(&machine), Vec::<PathBuf>::new());
+        assert_eq!(store.verify().await.unwrap().problems, []);
+        let again = put(&machine, &app, &mut told, 1, 150_000).await;
+        machine.disk.set_space(None);
+        if let Ok(again) = again {
+            assert_eq!(read(&app, again).await.unwrap(), bytes(1, 150_000));
+        }
+        let again = put(&machine, &app, &mut told, 1, 150_000).await.unwrap();
+        drop((app, store));
+        let store = machine.open().await.unwrap();
+        assert_eq!(store.verify().await.unwrap().problems, []);
+        let app = store.app(&key("acme#chat")).unwrap();
+        assert_eq!(read(&app, again).await.unwrap(), bytes(1, 150_000));
+    });
+}
+
+/// Sends until there is no room for one byte more.
+async fn fill_the_log(app: &App) {
+    for len in [3_000, 200, 1] {
+        let sends = (0..10_000).map(|_| text("f", "ann", "x".repeat(len)));
+        for message in sends {
+            if let Err(error) = app.append(message).await {
+                assert_eq!(*error.kind(), ErrorKind::Full, "{error}");
+                break;
+            }
+        }
+    }
+}
+
 /// A flush that fails may have lost what it held: nothing more is acknowledged, and reopening has all that was.
 #[test]
 fn a_failed_flush_of_a_volume_stops_its_shard() {

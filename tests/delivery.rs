@@ -144,6 +144,7 @@ fn signals_reach_those_who_listen_and_nobody_else() {
         let (_store, app) = machine.open_app(Plan::Pro).await;
         register(&app, &["ann", "bob"]).await;
         let typing = Signal {
+            id: None,
             conversation: direct("ann", "bob"),
             from: user("bob"),
             kind: "typing".into(),
@@ -988,5 +989,42 @@ fn a_recall_that_a_full_disk_refuses_leaves_the_body_where_it_is() {
             (message.body.len(), store.verify().await.unwrap().problems),
             (0, vec![])
         );
+    });
+}
+
+/// Letting go of attachments follows a recall in records of its own. When these found no space, the recall failed although the
+/// message was recalled: a failed operation has to leave all as it was, and one that is durable has not failed.
+#[test]
+fn a_recall_on_a_full_disk_is_done_or_not_done() {
+    run(async {
+        let mut done_on_a_full_disk = 0;
+        for writes in 1..12 {
+            let machine = Machine::new();
+            let (store, app) = machine.open_app(Plan::Pro).await;
+            let file = NewAttachment::new(user("ann"), "file");
+            let file = app.put_attachment(file, &[7; 500][..]).await.unwrap().id;
+            let mut message = text("a", "ann", "look");
+            message.attachments = vec![file];
+            let sent = app.append(message).await.unwrap();
+            machine
+                .disk
+                .fail_from(OpKind::Write, writes, Fault::NoSpace);
+            let recalled = app.recall(sent.id, &By::Server(user("ann"))).await;
+            machine.disk.clear_faults();
+            let (_, message) = app.message(sent.id).await.unwrap().unwrap();
+            assert_eq!(recalled.is_ok(), message.body.is_empty(), "{writes}");
+            done_on_a_full_disk += usize::from(recalled.is_ok());
+
+            // What it has left is done with the next expiry: then nothing holds the attachment but its grace.
+            store.merge().await.unwrap();
+            store.expire().await.unwrap();
+            machine.pass(8 * DAY);
+            store.confirm_clock();
+            store.expire().await.unwrap();
+            let is_gone = app.attachment(file).await.is_err();
+            assert_eq!(is_gone, recalled.is_ok(), "{writes}");
+            assert_eq!(store.verify().await.unwrap().problems, []);
+        }
+        assert!(done_on_a_full_disk > 0);
     });
 }

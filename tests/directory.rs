@@ -812,7 +812,7 @@ fn a_store_moves_to_another_engine_and_survives_a_crash_on_the_way() {
 fn what_is_left_of_a_deletion_keeps_no_id() {
     run(async {
         let (mut cut_groups, mut cut_users) = (0, 0);
-        for writes in 1..8 {
+        for writes in 1..30 {
             let mut machine = Machine::new();
             machine.options.shards = 1;
             machine.options.deletion_rows = 4;
@@ -846,6 +846,20 @@ fn what_is_left_of_a_deletion_keeps_no_id() {
             cut_users += usize::from(is_cut && is_gone);
             let again = app.users().register(Account::new(users[1].clone())).await;
             assert_eq!(again.is_ok(), is_gone, "{writes}");
+            let pair = [("mood".to_owned(), "new".to_owned())];
+            app.user_attributes()
+                .set(&users[1], pair.clone())
+                .await
+                .unwrap();
+            verified(&store).await;
+            drop((app, store));
+
+            // What is left of a deletion must not take whoever came under the same id since.
+            let store = machine.open().await.unwrap();
+            let app = store.app(&key("acme#chat")).unwrap();
+            assert!(app.users().get(&users[1]).await.is_ok(), "{writes}");
+            let kept = app.user_attributes().get(&users[1], None).await.unwrap();
+            assert_eq!(kept, pair.into_iter().collect(), "{writes}");
             verified(&store).await;
         }
         assert!(cut_groups > 0 && cut_users > 0, "{cut_groups} {cut_users}");

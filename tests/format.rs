@@ -652,7 +652,7 @@ fn hex(bytes: &[u8]) -> String {
 fn first_rows(disk: &SimDisk) -> Vec<(u8, Vec<u8>, Vec<u8>)> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let mut rows = Vec::new();
-    for table in 1..64 {
+    for table in 1..76 {
         for shard in 0..2 {
             let views = PathBuf::from(format!("views/shard-{shard:02}"));
             let tables = tidestore_kv::open(EngineKind::Memory, &disk, &views).unwrap();

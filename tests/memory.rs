@@ -177,6 +177,7 @@ async fn streams_that_nobody_polls(app: &App) {
             receipt.unwrap();
         }
         let signal = |bytes: usize| Signal {
+            id: None,
             conversation: talk.clone(),
             from: ann.clone(),
             kind: "typing".into(),

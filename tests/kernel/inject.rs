@@ -128,6 +128,36 @@ fn whatever_call_of_an_import_fails_or_kills_it_what_it_acknowledged_is_there() 
     }
 }
 
+/// A signal that comes while a call waits is no fault: the call is made again, and nobody hears of it.
+#[test]
+fn an_interrupted_read_or_write_is_made_again() {
+    let host = need!(Host::take(&["strace", "cp", "timeout"]));
+    let program = need!(prepared(&host));
+    // The first reads are those of the loader, which gives up.
+    let calls = [
+        ("pread64", 12),
+        ("pwrite64", 0),
+        ("openat2", 0),
+        ("ftruncate,fallocate", 0),
+    ];
+    for (calls, before) in calls {
+        let mut tally = Tally::default();
+        for moment in moments().into_iter().map(|moment| before + moment) {
+            disturb(
+                &program,
+                calls,
+                &format!("error=EINTR:when={moment}"),
+                &mut tally,
+            );
+        }
+        // And every third call.
+        let often = format!("error=EINTR:when={}+3", before + 2);
+        disturb(&program, calls, &often, &mut tally);
+        println!("{calls} EINTR: {tally:?}");
+        assert_eq!((tally.failed, tally.killed), (0, 0), "{calls}: {tally:?}");
+    }
+}
+
 #[test]
 fn whatever_flush_of_a_send_fails_or_kills_it_a_message_that_was_acknowledged_is_there() {
     let host = need!(Host::take(&["strace", "cp", "timeout"]));

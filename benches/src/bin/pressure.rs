@@ -114,6 +114,7 @@ async fn flood(dir: &Path, seconds: u64) {
     }
     let signal = Signal {
         conversation: Conversation::direct(&user("ann"), &bob),
+        id: None,
         from: user("ann"),
         kind: "typing".into(),
         body: vec![7; 1_000].into(),

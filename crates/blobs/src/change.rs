@@ -3,11 +3,11 @@
 //! A [`Change`] gathers rows. What it writes to volumes is behind what the tables know, so it does not exist until the
 //! rows are in the log. The order is always the same: volumes are flushed, rows are logged, then files are given back.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidestore_disk::{Millis, checksum};
+use tidestore_disk::{ErrorKind as DiskErrorKind, Millis, checksum};
 use tidestore_kv::{Changes, Engine, Overlay};
 use tidestore_plan::{AppId, AttachmentId};
 
@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::{BLOCK_BYTES, Chunk, RecordHead, Span, blocks_of};
 use crate::id;
 use crate::intake::{Prepared, PreparedBody, SoloFile};
+use crate::site::volume_path;
 use crate::tables::{
     ATTACHMENTS, AttachmentRow, BLOB_USAGE, CONTENTS, ContentRow, DUE, DayUsage, Due, MARKS,
     PLACES, PlaceRow, PlaceState, REFERENCES, VOLUMES, VolumeRow, app_key, attachment_key, day_of,
@@ -49,6 +50,8 @@ pub struct Change<'a> {
     pub(crate) after: After,
     /// Volumes that lost records, and which.
     pub(crate) touched: BTreeMap<(AppId, u64), Vec<Hole>>,
+    /// Volumes that lost records which can be read as long as this change is not logged.
+    pub(crate) wanted: BTreeSet<(AppId, u64)>,
 }
 
 /// What is done to files once the rows are in the log.
@@ -60,6 +63,8 @@ pub struct After {
     pub(crate) kept: Vec<PathBuf>,
     /// Volumes in which nothing lives.
     pub(crate) unlink: Vec<PathBuf>,
+    /// Those of them in which nothing could be read any more before this change either, because its time is over.
+    pub(crate) over: Vec<PathBuf>,
     /// Volumes of which all that lives was carried elsewhere: needed until that is logged.
     pub(crate) carried: Vec<PathBuf>,
     /// Volumes that this change has filled.
@@ -78,9 +83,9 @@ impl After {
         self.kept.extend(solos.into_iter().map(SoloFile::keep));
     }
 
-    /// Volumes in which nothing lives; they are to be unlinked.
-    pub fn unlinks(&self) -> &[PathBuf] {
-        &self.unlink
+    /// Volumes that can go before the change is logged: whether it is or not, nobody can read what they hold.
+    pub fn over(&self) -> &[PathBuf] {
+        &self.over
     }
 }
 
@@ -101,6 +106,7 @@ impl<'a> Change<'a> {
             keeping,
             after: After::default(),
             touched: BTreeMap::new(),
+            wanted: BTreeSet::new(),
         }
     }
 
@@ -122,7 +128,14 @@ impl<'a> Change<'a> {
     pub fn put(&mut self, prepared: Prepared) -> Result<Attachment> {
         let app = prepared.app;
         let content_key = app_key(app, &prepared.hash);
-        let known: Option<ContentRow> = self.rows.get(CONTENTS, &content_key)?;
+        let known = self.content(app, &prepared.hash)?;
+        let (known, lost) = match known {
+            Some(known) if self.is_there(app, &prepared.app_dir, &known)? => (Some(known), None),
+            lost => (None, lost),
+        };
+        if let Some(lost) = &lost {
+            self.bury(app, lost)?;
+        }
         let id = self.draw_id(app)?;
         let row = AttachmentRow {
             uploader: prepared.uploader,
@@ -162,6 +175,7 @@ impl<'a> Change<'a> {
             }
         };
         content.attachments += 1;
+        content.attachments += lost.map_or(0, |lost| lost.attachments);
         self.rows.put(CONTENTS, content_key, &content)?;
         self.charge(app, day_of(self.now), |day| {
             day.attachments += 1;
@@ -169,6 +183,25 @@ impl<'a> Change<'a> {
         })?;
         self.put_row(app, id, None, &row)?;
         Ok(row.attachment(id))
+    }
+
+    fn content(&self, app: AppId, hash: &[u8; 32]) -> Result<Option<ContentRow>> {
+        Ok(self.rows.get(CONTENTS, &app_key(app, hash))?)
+    }
+
+    /// Whether the volume of a content is on the disk. One may have gone before its rows: on a full disk, or by damage.
+    /// Then those who upload the same content again bring it back.
+    fn is_there(&self, app: AppId, app_dir: &Path, content: &ContentRow) -> Result<bool> {
+        let key = volume_key(app, content.volume);
+        let Some(row) = self.rows.get::<VolumeRow>(VOLUMES, &key)? else {
+            return Ok(false);
+        };
+        let volumes = &self.volumes;
+        let path = volume_path(app_dir, row.bucket, volumes.shard, content.volume, row.solo);
+        match volumes.files.open(&path) {
+            Err(error) if error.kind() == DiskErrorKind::NotFound => Ok(false),
+            opened => Ok(opened.map(|_| true)?),
+        }
     }
 
     fn draw_id(&self, app: AppId) -> Result<AttachmentId> {
@@ -194,7 +227,7 @@ impl<'a> Change<'a> {
     pub(crate) fn store(
         &mut self,
         app: AppId,
-        app_dir: &std::path::Path,
+        app_dir: &Path,
         bucket: Span,
         mut head: RecordHead,
         record: &mut Vec<u8>,
@@ -355,6 +388,9 @@ impl<'a> Change<'a> {
     /// [`ErrorKind::NotFound`]; nothing was changed.
     pub fn delete(&mut self, app: AppId, id: AttachmentId) -> Result<()> {
         let row = self.row(app, id)?;
+        if let Some(content) = self.content(app, &row.hash)? {
+            self.wanted.insert((app, content.volume));
+        }
         self.remove(app, id, &row)
     }
 

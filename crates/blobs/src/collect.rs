@@ -202,6 +202,9 @@ impl Change<'_> {
             let written = row.len - BLOCK_BYTES;
             if row.sealed && row.live == 0 {
                 let path = self.drop_volume(app, &dir, number, &row)?;
+                if !self.wanted.contains(&(app, number)) {
+                    self.after.over.push(path.clone());
+                }
                 self.after.unlink.push(path);
                 found.volumes += 1;
             } else if row.sealed && !row.solo && row.live * CARRY_BELOW <= written {
@@ -434,6 +437,7 @@ impl Change<'_> {
             if let (Some(dir), Some(row)) = (app_dir, self.rows.get::<VolumeRow>(VOLUMES, &key)?) {
                 let (shard, number) = (self.volumes.shard, number_at(&key, 4));
                 let path = volume_path(dir, row.bucket, shard, number, row.solo);
+                self.after.over.push(path.clone());
                 self.after.unlink.push(path);
             }
             self.rows.delete(VOLUMES, key);
@@ -542,13 +546,14 @@ impl Volumes {
         }
     }
 
-    /// Unlinks volumes that a change will drop, before it is logged: on a full disk that makes the room for the log.
+    /// Unlinks volumes that are over and that a change will drop, before it is logged: on a full disk that makes the room
+    /// for the log. If it stays full, nothing is lost that could be read; see [`index::is_over`](crate::index::is_over).
     ///
     /// # Errors
     ///
     /// What the disk reports.
     pub fn make_room(&self, after: &After) -> Result<()> {
-        after.unlink.iter().try_for_each(|path| self.unlink(path))
+        after.over.iter().try_for_each(|path| self.unlink(path))
     }
 
     fn unlink(&self, path: &Path) -> Result<()> {

@@ -251,6 +251,29 @@ pub fn contents_of(
     Ok(contents)
 }
 
+/// Whether nothing in a volume can be read any more, so that it may have been unlinked before that was logged. Costs a
+/// look at each attachment of the app.
+///
+/// # Errors
+///
+/// What the tables report.
+pub fn is_over(engine: &dyn Engine, volume: &NamedVolume, moment: Moment) -> Result<bool> {
+    let contents = contents_of(engine, volume)?;
+    let hashes: BTreeSet<_> = contents.into_iter().map(|(_, hash)| hash).collect();
+    let mut is_over = true;
+    scan(
+        engine,
+        ATTACHMENTS,
+        &app_key(volume.app, b""),
+        |key, value| {
+            let row: AttachmentRow = decode_row(ATTACHMENTS, key, value)?;
+            is_over &= !hashes.contains(&row.hash) || !row.is_alive(moment.now, moment.floor);
+            Ok(())
+        },
+    )?;
+    Ok(is_over)
+}
+
 /// Reads a content past every cache but that of open files, and compares it with its checksums and hash.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ use crate::attachment::{ContentHash, MESSAGE};
 use crate::content::{Content, Location};
 use crate::error::Result;
 use crate::format::{BLOCK_BYTES, Span, VolumeHead, blocks_of};
+use crate::index::NamedVolume;
 use crate::site::{Apps, volume_path};
 use crate::tables::{
     ATTACHMENTS, AttachmentRow, BLOB_USAGE, CONTENTS, ContentRow, DUE, DayUsage, PLACES, PlaceRow,
@@ -391,6 +392,15 @@ impl RecountedVolume {
             bucket: self.bucket,
         };
         head.encode()
+    }
+
+    /// As the tables name it.
+    pub fn named(&self) -> NamedVolume {
+        NamedVolume {
+            app: self.app,
+            number: self.number,
+            path: self.path.clone(),
+        }
     }
 
     fn check_head(&self, files: &FileCache, store: [u8; 16]) -> Result<(), String> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tidestore_blobs::index::{self, Moment};
 use tidestore_blobs::{
     Apps, Attachment, Change, Collected, Content, Destination, Intake, Keeping, NewAttachment,
-    Prepared, Reference, Site, Span, Volumes,
+    Prepared, Reference, Site, Span, Volumes, recount,
 };
 use tidestore_disk::{Clock, Disk, Env, Fault, FileCache, OpKind, SimClock, SimDisk, Survival};
 use tidestore_kv::{Engine, EngineKind, batch_of};
@@ -207,6 +207,54 @@ fn making_room_for_a_log_that_stays_full_loses_no_content_that_was_carried() {
         world.is_there(&world.files, &keep),
         "a pinned attachment lost its content"
     );
+}
+
+#[test]
+fn making_room_for_a_log_that_stays_full_takes_nothing_that_can_still_be_read() {
+    let mut world = World::new();
+    let large = world.take(APP, &noise(90_000, 1), 90_000, 99_999);
+    let solo = world.take(APP, &noise(150_000, 2), 150_000, 99_999);
+    let both = world.put(vec![large, solo]);
+    world.pass(3);
+    let delete = |change: &mut Change<'_>, _: &dyn Engine| {
+        for one in &both {
+            change.delete(APP, one.id).unwrap();
+        }
+        let found = &mut Collected::default();
+        change.settle_volumes(&AnyApp, found).unwrap();
+    };
+    world.abandon(delete, true);
+    for one in &both {
+        assert!(
+            world.is_there(&world.files, one),
+            "a refused deletion took the file"
+        );
+    }
+}
+
+/// What is over may go before the log knows. Whoever uploads the same again must not be given what has gone.
+#[test]
+fn a_content_whose_file_has_gone_is_stored_anew() {
+    let mut world = World::new();
+    for len in [9_000, 150_000] {
+        let bytes = noise(len, 5);
+        let first = world.take(APP, &bytes, len, 99_999);
+        world.put(vec![first]);
+        world.pass(8);
+        let collect = |change: &mut Change<'_>, tables: &dyn Engine| {
+            change.collect(tables, &AnyApp, &|_, _| false).unwrap()
+        };
+        assert_eq!(world.abandon(collect, true).attachments.len(), 1);
+        let again = world.take(APP, &bytes, len, 99_999);
+        let again = world.put(vec![again]).remove(0);
+        assert!(world.is_there(&world.files, &again), "{len} bytes");
+        world.collect();
+        assert!(world.is_there(&world.files, &again), "{len} bytes");
+        let recount = recount(&*world.tables, &AnyApp, 3).unwrap();
+        assert_eq!(recount.problems, Vec::<String>::new());
+        world.delete(&[again]);
+        world.collect();
+    }
 }
 
 #[test]

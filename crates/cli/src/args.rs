@@ -7,8 +7,8 @@ use tidestore::plan::{AppKey, AttachmentId, Plan, ResourceId, UserId};
 use tidestore::{Conversation, EngineKind};
 
 use crate::commands::{
-    app, attr, backup, blob, change, channel, demo, expire, export, history, import, inbox,
-    inspect, rebuild, repair, scrub, send, tail, thread, torture, usage, user, verify,
+    app, attr, backup, bench, blob, change, channel, demo, expire, export, history, import, inbox,
+    inspect, push, rebuild, repair, scrub, send, tail, thread, torture, tune, usage, user, verify,
 };
 
 const EXIT_CODES: &str = "\
@@ -64,6 +64,11 @@ pub(crate) enum Command {
     /// Read and change attributes of users and chatrooms
     #[command(subcommand)]
     Attr(attr::AttrCommand),
+    #[cfg(feature = "service")]
+    Serve(Box<crate::commands::serve::Serve>),
+    /// Look at what was pushed
+    #[command(subcommand)]
+    Push(push::PushCommand),
     /// Send a message, if the directory allows it
     Send(send::Send),
     /// Show what is pending for a device of a user, in the order of arrival
@@ -109,6 +114,8 @@ pub(crate) enum Command {
     /// Walk every checksum, index and counter, also of a store that does not open; exit code 1 if anything is off
     Verify(verify::Verify),
     Torture(torture::Torture),
+    Bench(bench::Bench),
+    Tune(tune::Tune),
     #[command(name = torture::WORKER, hide = true)]
     TortureWorker(torture::Worker),
 }

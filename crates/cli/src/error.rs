@@ -24,6 +24,16 @@ pub(crate) enum Failure {
     ClosedPipe,
 }
 
+impl From<tidestore_tuning::Error> for Failure {
+    fn from(error: tidestore_tuning::Error) -> Self {
+        match error {
+            tidestore_tuning::Error::Store(error) => Self::Store(error),
+            tidestore_tuning::Error::Io(error) => Self::io("the disk below the load failed", error),
+            tidestore_tuning::Error::Spec(text) => Self::Argument(text),
+        }
+    }
+}
+
 impl Failure {
     pub(crate) fn io(what: impl Into<String>, source: io::Error) -> Self {
         Self::Io {

@@ -260,6 +260,20 @@ fn open_file(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
+/// Largest file that is read as a whole: configurations are a few kilobytes.
+const TEXT_BYTES_MAX: u64 = 1 << 20;
+
+/// Reads a small file of text.
+pub(crate) fn text(path: &Path) -> Result<String, Failure> {
+    let Source::File { file, .. } = Source::open(path)? else {
+        return Err(Failure::Argument("name a file".to_owned()));
+    };
+    let mut text = String::new();
+    let read = file.take(TEXT_BYTES_MAX).read_to_string(&mut text);
+    read.map_err(|error| Failure::io(format!("{} cannot be read", path.display()), error))?;
+    Ok(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

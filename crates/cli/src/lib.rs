@@ -33,6 +33,7 @@ pub fn run() -> ExitCode {
     }
     let output = Output::new(args.json);
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(worker_threads())
         .enable_all()
         .build();
     let ended = match runtime {
@@ -48,6 +49,12 @@ pub fn run() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// More threads than cores: the service lets them wait for the disk where a look at the tables needs it, and the others go on.
+fn worker_threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    (4 * cores).max(8)
 }
 
 /// A limit on the size of files shall be a full disk. The system's way is to end the process without a word, unless the
@@ -73,6 +80,9 @@ async fn dispatch(args: Args, output: Output) -> Result<ExitCode, Failure> {
         }
         Command::Thread(thread) => commands::thread::run(&place, output, thread).await?,
         Command::Attr(attr) => commands::attr::run(&place, output, attr).await?,
+        Command::Push(push) => commands::push::run(&place, output, push).await?,
+        #[cfg(feature = "service")]
+        Command::Serve(serve) => commands::serve::run(&place, output, *serve).await?,
         Command::Send(send) => commands::send::run(&place, output, send).await?,
         Command::Inbox(inbox) => commands::inbox::inbox(&place, output, &inbox).await?,
         Command::Ack(ack) => commands::inbox::ack(&place, output, &ack).await?,
@@ -95,6 +105,8 @@ async fn dispatch(args: Args, output: Output) -> Result<ExitCode, Failure> {
         Command::Usage(usage) => commands::usage::run(&place, output, &usage).await?,
         Command::Expire(expire) => commands::expire::run(&place, output, &expire).await?,
         Command::Inspect(inspect) => commands::inspect::run(output, &inspect).await?,
+        Command::Bench(bench) => commands::bench::run(&place, output, &bench).await?,
+        Command::Tune(tune) => commands::tune::run(&place, output, &tune).await?,
         Command::Torture(torture) => return commands::torture::run(output, torture).await,
         // It has a runtime of its own, see above.
         Command::TortureWorker(_) => {}

@@ -39,6 +39,7 @@ impl<'a, R: Rows + ?Sized> Directory<'a, R> {
         self.recount_channels(problems)?;
         self.recount_threads(problems)?;
         self.recount_presence(problems)?;
+        self.recount_push(problems)?;
         self.recount_users(problems)?;
         Ok(self.counters()?.users)
     }

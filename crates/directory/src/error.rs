@@ -38,6 +38,12 @@ pub enum ErrorKind {
     ThreadExists(ResourceId),
     /// There is no such shared file in the group.
     FileNotFound,
+    /// There is no push template of this name.
+    TemplateNotFound(String),
+    /// There is no push label of this name.
+    LabelNotFound(String),
+    /// There is a push label of this name already.
+    LabelExists(String),
     /// The user belongs to it already.
     AlreadyMember(UserId),
     /// The user does not belong to it.
@@ -50,6 +56,8 @@ pub enum ErrorKind {
     NotListed(UserId),
     /// The receiver has blocked the sender.
     BlockedByReceiver(UserId),
+    /// The user is on the block list of the group or chatroom.
+    Blocked(UserId),
     /// The sender may not speak before this time, in milliseconds; `None` for ever.
     Muted(Option<u64>),
     /// Everybody in it is muted but the owner, admins, and those on the allow list.
@@ -106,12 +114,20 @@ impl fmt::Display for Error {
             Kind::ThreadNotFound(id) => write!(f, "there is no thread {id}"),
             Kind::ThreadExists(id) => write!(f, "the message has the thread {id} already"),
             Kind::FileNotFound => f.write_str("there is no such shared file in the group"),
+            Kind::TemplateNotFound(name) => {
+                write!(f, "there is no push template {name:?}")
+            }
+            Kind::LabelNotFound(name) => {
+                write!(f, "there is no push label {name:?}")
+            }
+            Kind::LabelExists(name) => write!(f, "the push label {name} exists already"),
             Kind::AlreadyMember(user) => write!(f, "{user} is a member already"),
             Kind::NotMember(user) => write!(f, "{user} is not a member"),
             Kind::IsOwner(user) => write!(f, "{user} is the owner; transfer the ownership first"),
             Kind::NotAdmin(user) => write!(f, "{user} is not an admin"),
             Kind::NotListed(user) => write!(f, "{user} is not on the list"),
             Kind::BlockedByReceiver(user) => write!(f, "{user} has blocked the sender"),
+            Kind::Blocked(user) => write!(f, "{user} is on the block list"),
             Kind::Muted(Some(until)) => write!(f, "the sender is muted until {until}"),
             Kind::Muted(None) => f.write_str("the sender is muted for good"),
             Kind::AllMuted => f.write_str("all members are muted"),

@@ -1,4 +1,5 @@
-//! Who exists in an app and who belongs where: users, contacts, groups, chatrooms, threads, and every cap of the plan on them.
+//! Who exists in an app and who belongs where: users, contacts, groups, chatrooms, threads, push settings and labels, and every
+//! cap of the plan on them.
 //!
 //! A [`Directory`] reads rows. An [`Editor`] changes them: each call checks the rules and the caps on the rows as they will
 //! be, and either makes the whole change or none of it. It changes an overlay; what becomes of that is the caller's affair
@@ -51,6 +52,7 @@ mod directory;
 mod error;
 mod mend;
 mod presence;
+mod push;
 mod rows;
 mod sending;
 mod sessions;
@@ -68,6 +70,10 @@ pub use directory::{Directory, Editor, Effect, Scope};
 pub use error::{Error, ErrorKind, Result};
 pub use mend::mend;
 pub use presence::Subscription;
+pub use push::{
+    PushLabel, PushLabelUser, PushMode, PushScope, PushSetting, PushSettingChange, PushTemplate,
+    going_labels, wants_push,
+};
 #[doc(hidden)]
 pub use rows::recode_row;
 pub use sessions::{Lease, Sessions};

@@ -86,6 +86,7 @@ pub fn mend(rows: &mut Overlay<'_>, app: AppId) -> Result<u64> {
         }
     }
     counted.threads = u64::from(count(rows, THREADS, &key_of(app))?);
+    changed += crate::push::mend_labels(rows, app)?;
     if counted != before {
         changed += 1;
         counted.write(rows, app)?;

@@ -34,6 +34,15 @@
 //! | 43 `SHARED_FILE_IDS` | app, group, 0, attachment (16) | serial of sharing |
 //! | 45 `GOING` | app, kind, id | nothing: a group or chatroom whose deletion has begun |
 //! | 44 `UNPINS` | app, attachment (16), group | 0: a pin to be taken back, 1: one that is being taken back |
+//! | 63 `PUSH_SETTINGS` | app, user, 0, scope (1), peer or group | `PushSettingRow` |
+//! | 64 `PUSH_LANGUAGES` | app, user | language |
+//! | 65 `PUSH_TEMPLATES` | app, name | `TemplateRow` |
+//! | 66 `PUSH_COUNTS` | app | `PushCounts` |
+//! | 67 `LABELS` | app, name | `LabelRow` |
+//! | 68 `LABEL_USERS` | app, name, 0, user | since when |
+//! | 69 `LABELS_OF` | app, user, 0, name | nothing |
+//! | 70 `GOING_LABELS` | app, name | nothing: a label whose deletion has begun |
+//! | 71 `TOKENS` | app, user | how often all his tokens were revoked |
 
 use tidestore_kv::{Key, Table};
 use tidestore_plan::AppId;
@@ -64,6 +73,15 @@ pub(crate) const SUBSCRIBERS: Table = Table(42);
 pub(crate) const SHARED_FILE_IDS: Table = Table(43);
 pub(crate) const UNPINS: Table = Table(44);
 pub(crate) const GOING: Table = Table(45);
+pub(crate) const PUSH_SETTINGS: Table = Table(63);
+pub(crate) const PUSH_LANGUAGES: Table = Table(64);
+pub(crate) const PUSH_TEMPLATES: Table = Table(65);
+pub(crate) const PUSH_COUNTS: Table = Table(66);
+pub(crate) const LABELS: Table = Table(67);
+pub(crate) const LABEL_USERS: Table = Table(68);
+pub(crate) const LABELS_OF: Table = Table(69);
+pub(crate) const GOING_LABELS: Table = Table(70);
+pub(crate) const TOKENS: Table = Table(71);
 
 /// Every key begins with its app.
 pub(crate) fn key_of(app: AppId) -> Key {

@@ -251,6 +251,29 @@ fn admins_are_counted_lose_their_place_when_they_leave_and_the_owner_is_none() {
 }
 
 #[test]
+fn whoever_may_not_take_anybody_off_the_block_list_does_not_let_him_in() {
+    let world = World::with_users(open_caps(), Limits::default());
+    let tea = world.group("tea", 0, &[1]);
+    world
+        .edit(|editor| editor.block_members(Group, &tea, &[user(1)]))
+        .unwrap();
+    let admit = |users: &[UserId]| world.edit(|editor| editor.admit_members(Group, &tea, users));
+    let mut answers = admit(&[user(1), user(2), user(0)]).unwrap();
+    assert_eq!(refused(answers.remove(0)), ErrorKind::Blocked(user(1)));
+    answers.remove(0).unwrap();
+    assert_eq!(
+        refused(answers.remove(0)),
+        ErrorKind::AlreadyMember(user(0))
+    );
+    assert!(world.directory().is_blocked(Group, &tea, &user(1)).unwrap());
+    assert!(!world.directory().is_member(Group, &tea, &user(1)).unwrap());
+    let twice = admit(&[user(4), user(4)]);
+    assert!(matches!(refused(twice), ErrorKind::Argument(_)));
+    let many: Vec<UserId> = (0..61).map(user).collect();
+    assert_eq!(exceeded(admit(&many)), (60, 61));
+}
+
+#[test]
 fn who_is_blocked_has_left_and_comes_back_when_somebody_adds_him() {
     let world = World::with_users(open_caps(), Limits::default());
     let tea = world.group("tea", 0, &[1, 2]);

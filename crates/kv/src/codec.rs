@@ -93,9 +93,12 @@ mod tests {
     #[test]
     fn values_of_every_size_come_back() {
         // Lists of the shortest texts take up the most memory for their bytes.
-        for count in [
+        let counts = [
             0, 1, 250, 251, 340, 341, 342, 5_000, 10_922, 10_923, 100_000,
-        ] {
+        ];
+        // Miri would take half an hour for the long ones.
+        let longest = if cfg!(miri) { 400 } else { usize::MAX };
+        for count in counts.into_iter().filter(|count| *count <= longest) {
             let pairs = vec![(String::new(), String::new()); count];
             let bytes = encode(&pairs).unwrap();
             assert_eq!(

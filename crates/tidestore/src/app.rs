@@ -126,7 +126,7 @@ impl App {
         message: NewMessage,
         durability: Durability,
     ) -> Result<Receipt> {
-        meters::refused(message.check())?;
+        meters::refused(message.check(self.store().limits()))?;
         let (_holds, refusals) = self
             .hold_attachments(std::slice::from_ref(&message))
             .await?;
@@ -149,9 +149,10 @@ impl App {
             Ok(held) => held,
             Err(error) => return vec![Err(error); messages.len()],
         };
+        let limits = self.store().limits();
         let check = |index: usize, message: &NewMessage| {
             let refusal = refusals.get(index).cloned().flatten();
-            refusal.map_or_else(|| message.check(), Err)
+            refusal.map_or_else(|| message.check(limits), Err)
         };
         self.append_list(
             messages,
@@ -169,7 +170,8 @@ impl App {
     /// one dated more than 24 hours ahead. An attachment that is not here is no reason: the message is worth more than
     /// what it names, and keeps the id.
     pub async fn import(&self, messages: Vec<OldMessage>) -> Vec<Result<Receipt>> {
-        let check = |_, old: &OldMessage| old.message.check();
+        let limits = self.store().limits();
+        let check = |_, old: &OldMessage| old.message.check(limits);
         self.append_list(
             messages,
             check,
@@ -309,15 +311,15 @@ impl App {
     pub async fn head(&self, conversation: &Conversation) -> Result<Head> {
         let shard = Arc::clone(self.shard(conversation));
         let (id, conversation) = (self.id, conversation.clone());
-        blocking(move || {
+        let look = move || {
             let head = shard.heads.peek(&*shard.engine, id, &conversation)?;
             Ok(Head {
                 conversation,
                 last_seq: Seq(head.last_seq),
                 last_id: MessageId(head.last_id),
             })
-        })
-        .await
+        };
+        self.store.inner.look(look).await
     }
 
     /// Pages through the app's conversations in the order of their canonical texts, those included whose messages
@@ -463,7 +465,7 @@ impl App {
     }
 
     /// The time that dates what is made now.
-    pub(crate) fn now(&self) -> Millis {
+    pub fn now(&self) -> Millis {
         self.store.inner.guard.now()
     }
 
@@ -475,7 +477,7 @@ impl App {
         &self.store.inner.shards.meters
     }
 
-    fn shard(&self, conversation: &Conversation) -> &Arc<Shard> {
+    pub(crate) fn shard(&self, conversation: &Conversation) -> &Arc<Shard> {
         self.store.inner.shards.of(self.id, conversation)
     }
 }

@@ -5,12 +5,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tidestore_directory::{going_channels, leaving_users, unpins};
+use tidestore_disk::sync::atomic::Ordering;
+
+use tidestore_directory::{going_channels, going_labels, leaving_users, unpins};
 use tidestore_kv::{Table, page_of};
 use tidestore_messages::{AppId, Apps, MessageId};
 use tidestore_plan::UserId;
 
 use crate::app::App;
+use crate::delivery::notifications::{delete_faded, has_faded};
 use crate::delivery::redaction::references;
 use crate::delivery::tables::{ERASING, delete_aged, has_aged, text};
 use crate::error::{ErrorKind, Result};
@@ -29,7 +32,17 @@ impl Shard {
                 self.forget_rows(AppId(u32::from_be_bytes(app)))?;
             }
         }
-        self.forget_aged()
+        self.forget_aged()?;
+        self.forget_faded()
+    }
+
+    /// Takes note of how something went that follows a change which is durable: the change stands, and what could not be
+    /// done, on a full disk for one, is done by the next [`Store::expire`] or the next opening.
+    pub(crate) fn leave(&self, done: Result<()>) {
+        if let Err(error) = done {
+            tracing::warn!(shard = self.number, %error, "what follows a change is left for later");
+            self.has_leftovers.store(true, Ordering::Release);
+        }
     }
 
     /// Removes rows that stand beside messages which have expired.
@@ -42,6 +55,19 @@ impl Shard {
             let before = MessageId::first_at(floor.min(MessageId::MILLIS_MAX));
             while has_aged(&*self.engine, app, before)?
                 && self.change_own(move |rows, _| delete_aged(rows, app, before, ROWS_MAX))?
+            {
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes notifications that are older than their app keeps anything.
+    fn forget_faded(&self) -> Result<()> {
+        for record in self.registry.all() {
+            let app = AppId(record.id);
+            let floor = self.registry.physical_floor(app);
+            while has_faded(&*self.engine, app, floor)?
+                && self.change_own(move |rows, _| delete_faded(rows, app, floor, ROWS_MAX))?
             {
             }
         }
@@ -73,8 +99,27 @@ impl Shard {
 const PAGE: usize = 256;
 
 impl Store {
-    /// Finishes what a crash has interrupted: deletions of users, groups and chatrooms, and the taking back of pins.
-    /// Nearly always there is nothing, and one look at three tables of each shard says so.
+    /// Does what changes have left.
+    pub(crate) async fn do_leftovers(&self) -> Result<()> {
+        let shards = &self.inner.shards.list;
+        let left: Vec<_> = shards
+            .iter()
+            .filter(|shard| shard.has_leftovers.swap(false, Ordering::AcqRel))
+            .collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        let done = self.resume_deletions().await;
+        if done.is_err() {
+            for shard in left {
+                shard.has_leftovers.store(true, Ordering::Release);
+            }
+        }
+        done
+    }
+
+    /// Finishes what a crash has interrupted: deletions of users, groups, chatrooms and labels, and the taking back of pins.
+    /// Nearly always there is nothing, and one look at a few tables of each shard says so.
     pub(crate) async fn resume_deletions(&self) -> Result<()> {
         for shard in &self.inner.shards.list {
             self.resume_erasures(shard).await?;
@@ -84,18 +129,21 @@ impl Store {
                 }
             }
             let shard = Arc::clone(shard);
-            let (users, channels, pins) = blocking(move || {
+            let (users, channels, labels, pins) = blocking(move || {
                 let rows = &*shard.engine;
                 let users = leaving_users(rows, PAGE)?;
-                Ok((users, going_channels(rows, PAGE)?, unpins(rows, PAGE)?))
+                let labels = going_labels(rows, PAGE)?;
+                let channels = going_channels(rows, PAGE)?;
+                Ok((users, channels, labels, unpins(rows, PAGE)?))
             })
             .await?;
             let (left, gone) = (users.len(), channels.len());
-            if left + gone + pins.len() > 0 {
-                let pins = pins.len();
+            if left + gone + labels.len() + pins.len() > 0 {
+                let (labels, pins) = (labels.len(), pins.len());
                 tracing::info!(
                     users = left,
                     channels = gone,
+                    labels,
                     pins,
                     "deletions that were cut short go on"
                 );
@@ -108,6 +156,11 @@ impl Store {
             for (app, kind, id) in channels {
                 if let Some(app) = self.app_by_id(app) {
                     ignore_gone(app.channels(kind).delete(&id).await)?;
+                }
+            }
+            for (app, name) in labels {
+                if let Some(app) = self.app_by_id(app) {
+                    ignore_gone(app.push().delete_label(&name).await)?;
                 }
             }
             let pinning: BTreeSet<AppId> = pins.into_iter().map(|(app, ..)| app).collect();

@@ -6,12 +6,15 @@ use tidestore_kv::Table;
 use tidestore_kv::codec::{Malformed, recode};
 use tidestore_messages::{DayShare, ReceiptRunMeta, SegmentMeta};
 
+use crate::access::CredentialsRow;
 use crate::apps::AppRecord;
 use crate::delivery;
 use crate::error::Result;
 use crate::format::{self, StoreFile};
 use crate::record::{self, Record};
-use crate::tables::{APPS, DAYS, FORGETTING, HEADS, META, Position, RECEIPTS, SEGMENTS};
+use crate::tables::{
+    APPS, CREDENTIALS, DAYS, FORGETTING, HEADS, META, Position, RECEIPTS, SEGMENTS,
+};
 
 /// Decodes the contents of `STORE`.
 ///
@@ -68,6 +71,7 @@ pub fn recode_row(
         HEADS => is(Position::decode(value).is_some()),
         DAYS => recode::<Vec<DayShare>>(value),
         FORGETTING => is(value.is_empty()),
+        CREDENTIALS => recode::<CredentialsRow>(value),
         _ => {
             return tidestore_blobs::recode_row(table, value)
                 .or_else(|| tidestore_attributes::recode_row(table, value))

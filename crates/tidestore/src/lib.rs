@@ -9,6 +9,7 @@
 //! - Attachments of up to 10 MB: streamed, stored once, kept as long as something refers to them.
 //! - The directory: users, contacts, groups, chatrooms, threads, with every cap of every plan, exactly.
 //! - Attributes of users and chatrooms, and a ledger of who uses what.
+//! - What a server needs for pushing and for letting in: settings, templates and labels, a log of notifications, credentials.
 //! - Inboxes of devices with acknowledgement and live streams; conversation lists, unread counts, one-sided deletion;
 //!   recall, edits, reactions; erasing a user.
 //!
@@ -72,8 +73,9 @@
 //! | the same, then [`Store::sync`] | stored | stored | stored |
 //! | [`App::put_attachment`], [`Upload::finish`] | whole and readable | the same | the same; later calls get [`ErrorKind::Poisoned`] |
 //! | [`App::delete_attachment`], [`App::refer_attachment`], [`App::unrefer_attachment`] | done | done | done |
-//! | changes of [`App::users`], [`App::groups`], [`App::user_attributes`] and their like | done | done | done; later ones get [`ErrorKind::Poisoned`] |
+//! | changes of [`App::users`], [`App::groups`], [`App::push`], [`App::user_attributes`] and their like | done | done | done; later ones get [`ErrorKind::Poisoned`] |
 //! | [`Inbox::acknowledge`], [`UserView::mark_read`], [`UserView::clear`], [`App::recall`], [`App::edit_message`], [`App::react`] | done | done, with what it speaks of | done; later ones get [`ErrorKind::Poisoned`] |
+//! | [`App::log_notifications`], [`App::issue_credentials`] | done | done | done; later ones get [`ErrorKind::Poisoned`] |
 //! | [`App::erase_user`] | done; one that did not return is finished when the store is opened | the same | what is left is done by the next call |
 //! | [`Store::create_app`], [`App::change_terms`], [`App::undo`], [`Store::delete_app`] | done | done | done |
 //! | [`Store::expire`] | what expired stays expired | the same | the same |
@@ -81,6 +83,7 @@
 //! A call that did not return may have been done, whole, or not at all. A duplicate of a `Buffered` message that is
 //! appended again as `Synced` is flushed before it is answered.
 
+mod access;
 mod app;
 mod apps;
 mod attachments;
@@ -114,18 +117,19 @@ mod tables;
 mod threads;
 mod verify;
 
+pub use access::Credentials;
 pub use app::{App, Head, Preview, Usage};
 pub use apps::{AppInfo, Undo};
 pub use attachments::{AttachmentUsage, DayOfUsage, Download, Upload};
 pub use backup::{BackupOptions, BackupPlace, BackupReport, BackupTarget, Copied, RestoreReport};
 pub use delivery::{
     By, DeliveryState, Event, Filter, HistoryFile, HistoryPage, Inbox, InboxPage, InboxStream,
-    Listed, ListedPage, Notice, PINS_MAX, Pending, ReactionCount, Reactor, ReactorPage, Readers,
-    Signal, Traces, UserView,
+    Listed, ListedPage, Mentions, NewNotification, Notice, Notification, NotificationKind,
+    PINS_MAX, Pending, ReactionCount, Reactor, ReactorPage, Readers, Signal, Traces, UserView,
 };
 pub use directory::{
-    Account, Blocks, Channels, Connections, Contacts, Members, Presence, RoomAttributes, RoomSet,
-    SharedFiles, Threads, UserAttributes, Users,
+    Account, Blocks, Channels, Connections, Contacts, Members, Presence, Push, RoomAttributes,
+    RoomSet, SharedFiles, Threads, UserAttributes, Users,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use expiry::{AppExpiry, ExpiryReport, MergeReport};
@@ -150,7 +154,9 @@ pub use tidestore_blobs::{Attachment, ContentHash, DayUsage, NewAttachment, Refe
 pub use tidestore_directory::{
     Channel, ChannelChange, ChannelKind, Contact, Counters, ErrorKind as DirectoryErrorKind, Lease,
     Member, MuteChange, MuteEnd, MuteFor, MuteKind, MutedUser, Mutes, NewChannel, NewThread,
-    Page as ListPage, Role, SharedFile, Subscription, Thread, User, UserChange, UserCounts,
+    Page as ListPage, PushLabel, PushLabelUser, PushMode, PushScope, PushSetting,
+    PushSettingChange, PushTemplate, Role, SharedFile, Subscription, Thread, User, UserChange,
+    UserCounts, wants_push,
 };
 pub use tidestore_disk as disk;
 pub use tidestore_kv::{EngineKind, Rebuilt};

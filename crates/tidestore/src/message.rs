@@ -4,7 +4,7 @@ use bytes::Bytes;
 use compact_str::CompactString;
 use tidestore_disk::Millis;
 use tidestore_messages::{Conversation, Kind, Message, MessageId, Seq};
-use tidestore_plan::{AttachmentId, Limit, UserId, message_content};
+use tidestore_plan::{AttachmentId, Limit, Limits, UserId};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -46,8 +46,11 @@ impl NewMessage {
     }
 
     /// Checks all that needs no look at the store.
-    pub(crate) fn check(&self) -> Result<()> {
-        message_content(self.body.len() as u64, self.ext.len() as u64)?;
+    pub(crate) fn check(&self, limits: &Limits) -> Result<()> {
+        limits.check(
+            Limit::MessageContent,
+            (self.body.len() + self.ext.len()) as u64,
+        )?;
         if self.client_id.len() > Message::CLIENT_ID_MAX {
             let actual = self.client_id.len();
             let text = format!(
@@ -57,7 +60,7 @@ impl NewMessage {
             return Err(Error::new(ErrorKind::Argument, text));
         }
         self.check_attachments()?;
-        Limit::RoamIgnoreUsers.check(self.hidden_from.len() as u64)?;
+        limits.check(Limit::RoamIgnoreUsers, self.hidden_from.len() as u64)?;
         if self.kind == Kind::Notice || self.conversation.is_aside() {
             let text = "notices are written by the store: recall, edit, react or pin instead";
             return Err(Error::new(ErrorKind::Argument, text));
@@ -112,7 +115,7 @@ impl NewMessage {
         Ok(())
     }
 
-    /// The largest body and extension together, in bytes.
+    /// The largest body and extension together, in bytes, unless a store has a limit of its own.
     pub fn content_max() -> u64 {
         Limit::MessageContent.max()
     }

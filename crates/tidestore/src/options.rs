@@ -111,6 +111,9 @@ pub struct Options {
     /// How many rows one record of a deletion of a user, group or chatroom may touch, about, 1 to 65,536. More go in
     /// several records, between which others have their turn. Default 4,096.
     pub deletion_rows: usize,
+    /// How many push notifications of an app are logged at most, 1 to 1,000,000: the newest are kept, for as long as the app's
+    /// messages. Each takes up to 4 KiB and its targets. Default 10,000.
+    pub push_log: u64,
     /// Whether command messages are history like all others. Default false: they are delivered, but neither counted as
     /// unread nor shown. What was stored before a change stays where it is.
     pub commands_in_history: bool,
@@ -127,6 +130,10 @@ pub struct Options {
     /// How fast the scrub reads what is stored, to find damage before a reader does, in bytes a second; 0 for no scrub. It
     /// begins anew a week after the last full pass. Default 2 MiB: a terabyte in six days. Up to 1 TiB.
     pub scrub_bytes_per_second: u64,
+    /// Whether a look at a few rows, or at a page, happens on the thread that asks for it. Handing it to another thread and
+    /// back costs several times as much as the look while the rows are in memory; one that is not holds up whatever else that
+    /// thread has to do. For programs whose runtime has threads to spare, as the service's has. Default false.
+    pub reads_in_place: bool,
     /// Whether flush, merge, expiry and the scrub run by themselves. Default true; tests that count operations say false.
     pub background: bool,
 }
@@ -159,6 +166,7 @@ impl Default for Options {
             attachment_grace: Duration::from_hours(24),
             limits: Limits::default(),
             deletion_rows: 4_096,
+            push_log: 10_000,
             commands_in_history: false,
             recall_window: Duration::from_secs(Limit::RecallWindow.max()),
             offline_caps: None,
@@ -166,6 +174,7 @@ impl Default for Options {
             clock_drift_max: Duration::from_hours(1),
             clock_gap_max: Duration::from_hours(48),
             scrub_bytes_per_second: 2 << 20,
+            reads_in_place: false,
             background: true,
         }
     }
@@ -240,6 +249,7 @@ impl Options {
                 1 << 40,
             ),
             ("deletion_rows", self.deletion_rows as u64, 1, 1 << 16),
+            ("push_log", self.push_log, 1, 1_000_000),
             (
                 "shared_attachment_bytes",
                 self.shared_attachment_bytes as u64,

@@ -7,7 +7,7 @@ use tidestore_disk::sync::atomic::AtomicU64;
 use siphasher::sip::SipHasher13;
 use tidestore_blobs::ContentHash;
 use tidestore_disk::Millis;
-use tidestore_kv::Batch;
+
 use tidestore_messages::{AppId, Conversation};
 
 use crate::apps::Registry;
@@ -138,14 +138,13 @@ impl Shards {
     /// Notes that the clock has jumped, or that this was confirmed: a restart must not forget it, because a jump that is
     /// shorter than the longest gap would pass for time that the store was closed.
     fn note_jump(&self) -> Result<()> {
-        let (jumped, first) = (u64::from(self.guard.is_jumped()), self.list.first());
-        let Some(shard) = first else { return Ok(()) };
-        if tables::number(&*shard.engine, tables::JUMPED)? == jumped {
-            return Ok(());
+        let jumped = self.guard.is_jumped();
+        for shard in &self.list {
+            if tables::number(&*shard.engine, tables::JUMPED)? != u64::from(jumped) {
+                shard.decide_own(Box::new(move |_| Ok(Some(tables::jumped(jumped)))))?;
+            }
         }
-        let mut batch = Batch::new();
-        tables::put_number(&mut batch, tables::JUMPED, jumped);
-        shard.decide_own(Box::new(move |_| Ok(Some(Event::Rows(batch)))))
+        Ok(())
     }
 }
 

@@ -52,6 +52,8 @@ pub(crate) struct Inner {
     pub(crate) buffers: Buffers,
     /// Held while pins of shared files are set or taken back.
     pub(crate) pins: tokio::sync::Mutex<()>,
+    /// Held while what is left of a user is erased: whoever registers under the same id waits for the end of it.
+    pub(crate) erasures: tokio::sync::Mutex<()>,
     /// Who is connected.
     pub(crate) sessions: AllSessions,
     /// Held while a backup is taken: two at once would wait for each other's shards.
@@ -199,6 +201,7 @@ impl Store {
             files: parts.files,
             buffers: Buffers::default(),
             pins: tokio::sync::Mutex::default(),
+            erasures: tokio::sync::Mutex::default(),
             sessions: AllSessions::default(),
             backing_up: Mutex::default(),
             notices,
@@ -319,7 +322,9 @@ impl Store {
     /// What the disk reports; what was not done is done by the next pass.
     pub async fn expire(&self) -> Result<ExpiryReport> {
         let inner = Arc::clone(&self.inner);
-        blocking(move || inner.shards.expire()).await
+        let report = blocking(move || inner.shards.expire()).await?;
+        self.do_leftovers().await?;
+        Ok(report)
     }
 
     /// Runs expiry once as if it were `now`; the operator vouches for the time. What expires stays expired.
@@ -409,6 +414,11 @@ impl Store {
         &self.inner.notices
     }
 
+    /// The limits in force: those of the contract, but for what [`Options::limits`] says otherwise.
+    pub fn limits(&self) -> &tidestore_plan::Limits {
+        &self.inner.options.limits
+    }
+
     /// What the data directory says of itself.
     pub fn file(&self) -> &StoreFile {
         &self.inner.file
@@ -428,9 +438,21 @@ impl Store {
 }
 
 impl Inner {
-    /// Sixteen random bytes.
-    pub(crate) fn random(&self) -> Result<[u8; 16]> {
-        let mut bytes = [0; 16];
+    /// Looks at a few rows, or at a page: where the options say.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        if self.options.reads_in_place {
+            look()
+        } else {
+            blocking(look).await
+        }
+    }
+
+    /// Random bytes.
+    pub(crate) fn random<const N: usize>(&self) -> Result<[u8; N]> {
+        let mut bytes = [0; N];
         self.env.entropy.fill(&mut bytes)?;
         Ok(bytes)
     }
@@ -549,11 +571,12 @@ fn with_room(env: Env, options: &Options) -> (Env, Arc<FileCache>) {
 /// Compares the clock with what the shards know of time.
 fn resume_clock(guard: &ClockGuard, shards: &[Arc<Shard>], options: &Options) -> Result<()> {
     let seen = shards.iter().map(|shard| shard.status.lock().last_seen);
-    let jumped = shards.first().map_or(Ok(0), |shard| {
-        tables::number(&*shard.engine, tables::JUMPED)
-    })?;
     let seen = seen.max().unwrap_or_default();
-    guard.resume(seen, options.clock_gap_max, jumped == 1);
+    let mut jumped = false;
+    for shard in shards {
+        jumped |= tables::number(&*shard.engine, tables::JUMPED)? == 1;
+    }
+    guard.resume(seen, options.clock_gap_max, jumped);
     Ok(())
 }
 

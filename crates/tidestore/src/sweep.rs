@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidestore_blobs::index;
+use tidestore_blobs::index::{self, NamedVolume};
 use tidestore_disk::{Disk, EntryKind, OpenMode, decode_name};
 use tidestore_messages::{StoreId, is_receipt_run, receipt_run_path, receipts_dir, segment_path};
 
@@ -33,6 +33,7 @@ pub(crate) fn sweep(
         are_tables_whole: None,
         store: shards.first().map(|shard| shard.store).unwrap_or_default(),
         named: HashSet::new(),
+        volumes: Vec::new(),
         found: HashSet::new(),
         notices: vec![],
         unnamed: keeps.then(Vec::new),
@@ -46,9 +47,10 @@ pub(crate) fn sweep(
         sweep.named.extend(segments);
         let receipts = manifest.receipts.iter();
         let volumes = index::volumes(&*shard.engine, registry, shard.number)?;
+        sweep.named.extend(volumes.iter().map(|v| v.path.clone()));
         sweep
-            .named
-            .extend(volumes.into_iter().map(|volume| volume.path));
+            .volumes
+            .extend(volumes.into_iter().map(|v| (Arc::clone(shard), v)));
         sweep
             .named
             .extend(receipts.map(|run| receipt_run_path(shard.number, run.generation)));
@@ -81,6 +83,11 @@ pub(crate) fn sweep(
             sweep.named.remove(&expired.path);
         }
     }
+    for (shard, volume) in &sweep.volumes {
+        if !sweep.found.contains(&volume.path) && shard.is_gone_early(&**disk, volume) {
+            sweep.named.remove(&volume.path);
+        }
+    }
     for path in sweep.named.difference(&sweep.found) {
         let path = path.display();
         sweep
@@ -111,6 +118,7 @@ struct Sweep<'a> {
     disk: &'a Arc<dyn Disk>,
     store: StoreId,
     named: HashSet<PathBuf>,
+    volumes: Vec<(Arc<Shard>, NamedVolume)>,
     found: HashSet<PathBuf>,
     notices: Vec<String>,
     /// Where the tables are that name files, and whether all of their pages are as they were written, once that was asked.

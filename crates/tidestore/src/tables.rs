@@ -12,9 +12,11 @@
 //! | 17 `DAYS` | generation, big-endian | bincode of the `DayShare`s of a segment; none for one written before days were noted |
 //! | 19 `SCRUB` | nothing | bincode of how far the scrub is, see `scrub`; on the first shard only |
 //! | 18 `FORGETTING` | app number, big-endian | nothing: a deleted app whose rows are being removed |
+//! | 72 `CREDENTIALS` | app number, big-endian | bincode of what an app was issued, see `access`; on its home shard only |
 //!
-//! Tables 5 to 12 are those of attachments, 13 to 16 of attributes, 20 to 45 of the directory; they are described there.
-//! Tables 46 to 63 are those of inboxes, conversations and changed messages, see `delivery::tables`.
+//! Tables 5 to 12 are those of attachments, 13 to 16 of attributes, 20 to 45 and 63 to 71 of the directory; they are
+//! described there. Tables 46 to 62, 73 and 74 are those of inboxes, conversations, changed messages and notifications, see
+//! `delivery::tables`.
 //!
 //! Numbers in keys are big-endian because the tables are sorted by bytes.
 
@@ -24,6 +26,7 @@ use tidestore_kv::{Batch, Engine, Range, Table, decode_row, prefix_range, row, s
 use tidestore_messages::{AppId, Conversation, DayShare, MessageId, Seq, codec};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::record::Event;
 
 pub(crate) const META: Table = Table(0);
 pub(crate) const APPS: Table = Table(1);
@@ -33,8 +36,9 @@ pub(crate) const HEADS: Table = Table(4);
 pub(crate) const DAYS: Table = Table(17);
 pub(crate) const FORGETTING: Table = Table(18);
 pub(crate) const SCRUB: Table = Table(19);
-/// Tables whose keys begin with an app: attributes, then the directory and what is delivered.
-pub(crate) const OF_APPS: [std::ops::RangeInclusive<u8>; 2] = [13..=16, 20..=63];
+pub(crate) const CREDENTIALS: Table = Table(72);
+/// Tables whose keys begin with an app: attributes, then the directory, what is delivered, and credentials.
+pub(crate) const OF_APPS: [std::ops::RangeInclusive<u8>; 2] = [13..=16, 20..=75];
 
 /// The last log position that the tables have applied.
 pub(crate) const APPLIED: &str = "applied";
@@ -68,6 +72,13 @@ pub(crate) fn number(engine: &dyn Engine, name: &str) -> Result<u64> {
 
 pub(crate) fn put_number(batch: &mut Batch, name: &str, value: u64) {
     batch.put(META, name.as_bytes(), value.to_le_bytes());
+}
+
+/// Notes that the clock has jumped, or that it was confirmed.
+pub(crate) fn jumped(is_jumped: bool) -> Event {
+    let mut batch = Batch::new();
+    put_number(&mut batch, JUMPED, u64::from(is_jumped));
+    Event::Rows(batch)
 }
 
 pub(crate) fn put_row<T: bincode::Encode>(

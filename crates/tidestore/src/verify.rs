@@ -8,6 +8,7 @@ use tidestore_directory::Directory;
 use tidestore_kv::Rows;
 use tidestore_messages::AppId;
 
+use crate::access;
 use crate::attachments::Request;
 use crate::delivery;
 use crate::error::Result;
@@ -124,6 +125,9 @@ fn attachments(inner: &Inner, shard: &Shard, report: &mut VerifyReport) -> Resul
                 continue;
             };
             read = again.read_through(&inner.files, inner.file.id);
+            if shard.is_gone_early(&*inner.env.disk, &again.named()) {
+                continue;
+            }
         }
         report.volumes += 1;
         report.contents += read.contents;
@@ -191,6 +195,9 @@ fn recount(rows: &(impl Rows + ?Sized), app: AppId) -> Result<Recounted> {
     let directory = Directory::new(rows, app);
     found.users = directory.recount(&mut found.problems)?;
     found.attributes = Attributes::new(rows, app).recount(&mut found.problems)?;
+    if let Err(error) = access::credentials(rows, app) {
+        found.problems.push(error.to_string());
+    }
     Ok(found)
 }
 

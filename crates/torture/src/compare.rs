@@ -234,8 +234,9 @@ fn compare_pending(
                     return Err(format!("{of} gets {place:?} twice"));
                 }
             }
-            if let Some(lost) = must.keys().find(|place| !found.contains(*place)) {
-                return Err(format!("{of} does not get {lost:?}"));
+            let lost: Vec<_> = must.keys().filter(|at| !found.contains(*at)).collect();
+            if let Some(first) = lost.first().and_then(|first| must.get(first)) {
+                return Err(format!("{of} does not get {lost:?}, first {first:?}"));
             }
             done.pending += items.len() as u64;
         }

@@ -67,7 +67,8 @@ pub(crate) struct Round<'a> {
     hands: Vec<Hand>,
     /// How far the right time is ahead of the machine's, in milliseconds.
     ahead: i64,
-    story: Vec<String>,
+    /// All that happened, for who has to find out why.
+    pub(crate) story: Vec<String>,
 }
 
 /// What a life of a process has been through.
@@ -120,11 +121,19 @@ impl<'a> Round<'a> {
     /// What was lost or wrong.
     pub(crate) async fn run(&mut self, lives: u64) -> Result<(), String> {
         for life in 0..lives {
-            self.story = vec![format!("life {life}")];
+            self.story.push(format!("life {life}"));
             let ended = self.live(life == 0).await;
-            ended.map_err(|why| format!("{why}\n  {}", self.story.join("\n  ")))?;
+            ended.map_err(|why| format!("{why}\n  {}", self.end_of_the_story()))?;
         }
         Ok(())
+    }
+
+    /// The last that happened.
+    fn end_of_the_story(&self) -> String {
+        let skipped = self.story.len().saturating_sub(40);
+        let brief = |line: &String| line.chars().take(400).collect::<String>();
+        let lines: Vec<_> = self.story.iter().skip(skipped).map(brief).collect();
+        lines.join("\n  ")
     }
 
     fn window(&self) -> Window {
@@ -267,10 +276,14 @@ impl<'a> Round<'a> {
                 }
                 Ok(None) => return Err("the process ended by itself".to_owned()),
                 Err(_) if Instant::now() >= end => match life.space_since {
-                    Some(since) if life.going_on.len() < self.hands.len() => {
+                    Some(since) if !self.standing(life).is_empty() => {
                         if Instant::now() >= since + PATIENCE {
-                            let lanes = &life.going_on;
-                            return Err(format!("after a minute with space only {lanes:?} go on"));
+                            let asked: Vec<_> = self
+                                .standing(life)
+                                .into_iter()
+                                .map(|lane| (lane, &self.hands[lane].open))
+                                .collect();
+                            return Err(format!("after a minute with space stand {asked:?}"));
                         }
                         end = Instant::now() + Duration::from_millis(100);
                     }
@@ -293,6 +306,14 @@ impl<'a> Round<'a> {
                 }
             }
         }
+    }
+
+    /// Lanes in which nothing was done since there is space, though they are asked.
+    fn standing(&self, life: &Life) -> Vec<usize> {
+        let lanes = self.hands.iter().enumerate();
+        let asked = lanes.filter(|(_, hand)| hand.open.is_some() || !hand.states.is_crowded());
+        let asked = asked.map(|(lane, _)| lane);
+        asked.filter(|lane| !life.going_on.contains(lane)).collect()
     }
 
     /// The wall clock of the process jumps, either way or to zero; sometimes days have really passed.
@@ -328,11 +349,7 @@ impl<'a> Round<'a> {
             return Ok(());
         };
         let next = hand.writer.next(&mut self.draw, state, window, manners);
-        let op = if hand.states.may_ask(&next) {
-            next
-        } else {
-            Op::Sync
-        };
+        let op = hand.states.instead(next).unwrap_or(Op::Sync);
         self.send(orders, lane, op, life).await
     }
 
@@ -376,12 +393,9 @@ impl<'a> Round<'a> {
         self.report.add("operations", 1);
         let text: String = format!("{lane}: {op:?} -> {answer:?}")
             .chars()
-            .take(400)
+            .take(2_000)
             .collect();
         self.story.push(text);
-        if self.story.len() > 400 {
-            self.story.remove(1);
-        }
         if let Answer::Failed(failure, why) = answer {
             self.report.add("unanswered", 1);
             let is_after = life.space_since.is_some() && *failure == Failure::Full;
@@ -506,8 +520,12 @@ async fn say(orders: &mut ChildStdin, order: &Order) -> Result<(), String> {
     written.map_err(|error| format!("the process does not listen: {error}"))
 }
 
-/// The shard whose log a path belongs to.
+/// The shard whose log a path belongs to. A file that has not got its number yet is no part of the log: one that cannot be
+/// made durable is removed, and the log may go on in another. The note of which is the newest is never in the way.
 fn log_shard(path: &str) -> Option<u8> {
+    if path.contains("/spare-") || path.contains("/NEWEST") {
+        return None;
+    }
     let rest = path.strip_prefix("log/shard-")?;
     rest.get(..2)?.parse().ok()
 }
@@ -542,6 +560,13 @@ fn copy_file(from: &RealDisk, to: &SimDisk, path: &Path) -> tidestore::disk::Res
     let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or_default()];
     file.read_exact_at(&mut bytes, 0, path)?;
     to.plant(path, &bytes)
+}
+
+/// Writes down all that happened, beside the store in which something was lost.
+pub(crate) fn write_story(dir: &Path, story: &[String]) -> tidestore::disk::Result<()> {
+    let (disk, path) = (RealDisk::open(dir)?, Path::new("story.txt"));
+    let file = disk.open(path, OpenMode::Create)?;
+    file.write_all_at(story.join("\n").as_bytes(), 0, path)
 }
 
 /// Writes a simulated disk into a directory, for who wants to look at it.

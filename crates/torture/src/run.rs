@@ -142,11 +142,14 @@ async fn real_round(options: &Options, program: &Program, round: u64) -> std::io
     let mut report = std::mem::take(&mut killed.report);
     report.add("real", 1);
     if let Err(what) = ended {
+        let place = place.keep();
+        // A finding without its story is a finding all the same.
+        drop(real::write_story(&place, &killed.story));
         report.findings.push(Finding {
             seed: options.seed,
             round,
             what,
-            kept: Some(place.keep().join("data")),
+            kept: Some(place.join("data")),
         });
     }
     Ok(report)

@@ -198,9 +198,9 @@ impl Round {
                 break;
             };
             let op = self.writer.next(&mut self.draw, state, window, manners);
-            if !self.states.may_ask(&op) {
+            let Some(op) = self.states.instead(op) else {
                 continue;
-            }
+            };
             let failed = self.ask(&op, fault).await?;
             fault.tries += u32::from(failed || fault.tries > 0);
             let gives_up = match hardship {

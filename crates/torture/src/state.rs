@@ -37,9 +37,12 @@ pub(crate) struct States {
     all: Vec<State>,
     /// Parts that share a shard which said that it takes no more.
     latched: Vec<usize>,
-    /// Whether a change of the plan failed: it may be in the log, and until the store is opened again memory goes by the old
-    /// plan all the same. What is answered meanwhile must not decide between the two.
-    is_plan_open: bool,
+    /// Whether a change failed by which other shards go, of the plan or of a membership: it may be in the log, and until the
+    /// store is opened again memory goes by what was before. What is answered meanwhile must not decide between the two.
+    is_rule_open: bool,
+    /// A deletion in several records that failed. What it deletes is gone, but not all that belongs to it; until it is asked for
+    /// again, nothing is asked that could see the difference.
+    unfinished: Option<Op>,
 }
 
 /// Whether anything was done; a call for many may be refused in each of its parts.
@@ -59,7 +62,8 @@ impl States {
         Self {
             all: vec![State::new()],
             latched: Vec::new(),
-            is_plan_open: false,
+            is_rule_open: false,
+            unfinished: None,
         }
     }
 
@@ -75,13 +79,17 @@ impl States {
 
     /// Whether nothing more should be asked before the store is opened again.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.is_plan_open || self.all.len() >= 1 << OPEN_MAX
+        self.is_rule_open || self.all.len() >= 1 << OPEN_MAX
     }
 
-    /// Whether a request may be made now. Who joins a group while a message to it is open may find it unread or not: both were
-    /// never answered, so either may have come first. The model knows one order only.
-    pub(crate) fn may_ask(&self, op: &Op) -> bool {
-        self.is_certain() || !matches!(op, Op::Join { .. })
+    /// The request that may be made now in the place of another. Who joins a group while a message to it is open may find it
+    /// unread or not: both were never answered, so either may have come first. The model knows one order only.
+    pub(crate) fn instead(&self, op: Op) -> Option<Op> {
+        match (&op, &self.unfinished) {
+            (Op::People(_), Some(unfinished)) => Some(unfinished.clone()),
+            (Op::Join { .. }, _) if !self.is_certain() => None,
+            _ => Some(op),
+        }
     }
 
     /// Whether a shard has said that it takes no more.
@@ -111,6 +119,9 @@ impl States {
     /// Why no state agrees with it.
     pub(crate) fn hear(&mut self, op: &Op, answer: &Answer, window: Window) -> Result<(), String> {
         let certain = self.is_certain();
+        if self.unfinished.as_ref() == Some(op) {
+            self.unfinished = None;
+        }
         match answer {
             Answer::Done(said) => {
                 if let Some(class) = op.shard_class()
@@ -138,8 +149,11 @@ impl States {
                 if let (Failure::Poisoned, Some(class)) = (failure, op.shard_class()) {
                     self.latched.push(class);
                 }
-                let is_of_plan = matches!(op, Op::Terms { .. } | Op::Undo);
-                self.is_plan_open |= is_of_plan && *failure != Failure::Full;
+                let is_of_all = matches!(op, Op::Terms { .. } | Op::Undo | Op::Join { .. });
+                self.is_rule_open |= is_of_all && *failure != Failure::Full;
+                if !op.is_one_record() {
+                    self.unfinished = Some(op.clone());
+                }
                 if !(*failure == Failure::Full && op.is_one_record()) {
                     self.leave_open(op, window);
                 }
@@ -178,7 +192,8 @@ impl States {
     /// How the likeliest state differs, if none agrees.
     pub(crate) fn settle(&mut self, seen: &Observed, window: Window) -> Result<Compared, String> {
         self.latched.clear();
-        self.is_plan_open = false;
+        self.is_rule_open = false;
+        self.unfinished = None;
         let (mut reasons, mut agreeing, mut done) = (Vec::new(), Vec::new(), None);
         for state in &self.all {
             let mut state = state.clone();

@@ -96,11 +96,10 @@ fn the_same_seed_and_round_do_the_same() {
 }
 
 #[test]
-#[ignore = "finds the open point of docs/PROMISES.md (deletions on a disk that stays full) in one run of five; run it with --ignored"]
 fn a_killed_process_loses_nothing() {
     let mut total = Report::default();
-    // The disk of seed 1 stays full while attachments are deleted: an open point, see "What is not promised" in docs/PROMISES.md.
-    for seed in 11..14 {
+    // The disk of seed 1 stays full while attachments are deleted.
+    for seed in [1, 11, 12] {
         let options = Options {
             seed,
             time: Duration::ZERO,

@@ -5,8 +5,8 @@ use tidestore::disk::SimClock;
 use tidestore::plan::{AttachmentId, Caps, Plan, Retention, Terms};
 use tidestore::{
     Account, App, By, ChannelChange, Conversation, Kind, MessageId, MuteChange, MuteFor,
-    NewAttachment, NewChannel, NewMessage, NewThread, OldMessage, Reference, RoomSet, Seq, Store,
-    UserChange,
+    NewAttachment, NewChannel, NewMessage, NewNotification, NewThread, NotificationKind,
+    OldMessage, PushMode, PushScope, PushSettingChange, Reference, RoomSet, Seq, Store, UserChange,
 };
 
 use crate::world::{END, resource};
@@ -33,6 +33,7 @@ pub async fn fill(store: &Store, clock: &SimClock) {
         .share(&user("bob"), files[1], "plan of the garden.txt")
         .await
         .unwrap();
+    push(&app).await;
     clock.advance(std::time::Duration::from_millis(END - HOUR - START - HOUR));
     store.flush().await.unwrap();
 }
@@ -337,6 +338,52 @@ async fn changes(app: &App, sent: &[MessageId], later: MessageId) {
     app.unreact(sent[0], &bob, "tea").await.unwrap();
     app.react(later, &bob, "yes").await.unwrap();
     app.pin_message(sent[1], &ann, true).await.unwrap();
+}
+
+async fn push(app: &App) {
+    let (ann, bob, dan) = (user("ann"), user("bob"), user("dan"));
+    let push = app.push();
+    let whole = PushSettingChange {
+        mode: Some(PushMode::At),
+        ignore_interval: Some("22:00-07:30".to_owned()),
+        ignore_duration_ms: Some(HOUR),
+    };
+    push.set_setting(&ann, &PushScope::App, whole)
+        .await
+        .unwrap();
+    let one = PushSettingChange {
+        mode: Some(PushMode::None),
+        ..PushSettingChange::default()
+    };
+    for scope in [
+        PushScope::User(bob.clone()),
+        PushScope::Group(resource("tea")),
+    ] {
+        push.set_setting(&ann, &scope, one.clone()).await.unwrap();
+    }
+    push.set_language(&ann, "zh-Hans").await.unwrap();
+    push.create_template("default", "{0} 茶", "{0}: {1}")
+        .await
+        .unwrap();
+    push.create_label("early.birds", "who is up at four")
+        .await
+        .unwrap();
+    let users = [ann, bob, dan];
+    let added = push.add_to_label("early.birds", &users).await.unwrap();
+    assert!(added.iter().all(Result::is_ok));
+    push.create_label("gone", "").await.unwrap();
+    push.delete_label("gone").await.unwrap();
+    app.issue_credentials().await.unwrap();
+    let new = [
+        (NotificationKind::Message, "bob"),
+        (NotificationKind::Label, "early.birds"),
+    ];
+    let new = new.map(|(kind, target)| NewNotification {
+        kind,
+        targets: vec![target.to_owned()],
+        content: Bytes::from_static(b"{\"title\":\"tea\"}"),
+    });
+    app.log_notifications(new.into()).await.unwrap();
 }
 
 async fn delivery(app: &App, sent: &[MessageId]) {

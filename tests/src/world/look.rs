@@ -6,10 +6,11 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tidestore::plan::UserId;
 use tidestore::{
-    App, Channel, ChannelKind, Conversation, Filter, Message, MuteEnd, NewMessage, Page, Revision,
-    Store,
+    App, Channel, ChannelKind, Conversation, Filter, Message, MuteEnd, NewMessage, Page, PushScope,
+    Revision, Store,
 };
 
+use crate::world::resource;
 use crate::{DAY, group, key, user, whole};
 
 /// Reads all that [`fill`](crate::world::fill) and [`leave_a_tail`](crate::world::leave_a_tail) wrote. Reading changes
@@ -44,6 +45,7 @@ pub async fn look(store: &Store) -> Value {
         "attachments": attachments(&app).await,
         "delivery": delivery(&app).await,
         "reactions": reactions(&app).await,
+        "push": push(&app).await,
         "receipts": receipts(&app).await,
         "history_file": history_file(&app).await,
     })
@@ -384,6 +386,45 @@ async fn reactions(app: &App) -> Value {
         .map(|(message, at)| (message.id.0, at))
         .collect();
     json!({"reactions": all, "pinned": pinned})
+}
+
+/// What is there for pushing, and for access. Stores of before there was any of it have nothing.
+async fn push(app: &App) -> Value {
+    let (push, ann) = (app.push(), user("ann"));
+    let mut settings = Vec::new();
+    for scope in [
+        PushScope::App,
+        PushScope::User(user("bob")),
+        PushScope::Group(resource("tea")),
+    ] {
+        let found = push.setting(&ann, &scope).await.unwrap();
+        let mode = found.mode.map(|mode| format!("{mode:?}"));
+        settings.push((mode, found.ignore_interval, found.silent_until));
+    }
+    let template = push.template("default").await.ok();
+    let template = template.map(|t| (t.title_pattern, t.content_pattern, t.created, t.updated));
+    let mut labels = Map::new();
+    for label in push.labels(None, 100).await.unwrap().items {
+        let users = push.label_users(&label.name, None, 100).await.unwrap();
+        let users = users.items.iter();
+        let users: Vec<_> = users.map(|u| (u.user.to_string(), u.created)).collect();
+        let found = json!([label.description, label.created, label.users, users]);
+        labels.insert(label.name, found);
+    }
+    let log = app.notifications(None, 100).await.unwrap();
+    let log = log.iter().map(|n| {
+        let kind = format!("{:?}", n.kind);
+        json!([n.id, n.time, kind, n.targets, content(&n.content)])
+    });
+    json!({
+        "settings": settings,
+        "language": push.language(&ann).await.unwrap(),
+        "template": template,
+        "labels": labels,
+        "log": log.collect::<Vec<_>>(),
+        "revision": app.users().token_revision(&user("eve")).await.unwrap(),
+        "signing_key": app.signing_key().await.unwrap().map(|key| hex(&key)),
+    })
 }
 
 /// What retries are answered: from both receipt runs, and from the log's tail.

@@ -6,6 +6,7 @@ use tidestore::plan::{AppKey, Plan, Retention, Terms};
 use tidestore::{AppInfo, Preview, Store};
 
 use crate::args::{app_key, plan};
+use crate::commands::credentials;
 use crate::error::Failure;
 use crate::output::{Output, count, right, table};
 use crate::session::{Missing, Place, close};
@@ -44,6 +45,12 @@ pub(crate) enum AppCommand {
     },
     /// Take the last downgrade back, with everything it hid
     Undo {
+        /// The app's key, org#app
+        #[arg(value_parser = app_key)]
+        key: AppKey,
+    },
+    /// Issue new credentials, with which the app's own server gets tokens; those before and all tokens end
+    Credentials {
         /// The app's key, org#app
         #[arg(value_parser = app_key)]
         key: AppKey,
@@ -111,6 +118,7 @@ async fn perform(store: &Store, output: Output, command: AppCommand) -> Result<(
             show_one(output, &info, "changed")
         }
         AppCommand::Undo { key } => show_one(output, &store.app(&key)?.undo().await?, "restored"),
+        AppCommand::Credentials { key } => credentials::issue(&store.app(&key)?, output).await,
         AppCommand::Delete { key } => {
             store.delete_app(&key).await?;
             output.show(

@@ -97,6 +97,16 @@ impl<R: Rows + ?Sized> Directory<'_, R> {
         self.names(kind, id, Listing::Blocked, cursor, limit)
     }
 
+    /// Whether a user is on the block list. Costs one row.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Tables`] if that cannot be read.
+    pub fn is_blocked(&self, kind: ChannelKind, id: &ResourceId, user: &UserId) -> Result<bool> {
+        let key = list_prefix(self.app, kind, id, Listing::Blocked).name(user.as_str());
+        Ok(self.rows.bytes(CHANNEL_LISTS, key.bytes())?.is_some())
+    }
+
     /// A page of the allow list, by id.
     ///
     /// # Errors
@@ -254,8 +264,7 @@ impl Editor<'_, '_> {
         users: &[UserId],
     ) -> Result<Vec<Result<()>>> {
         self.each_member(kind, id, users, |editor, user| {
-            let key = list_prefix(editor.scope.app, kind, id, Listing::Blocked).name(user.as_str());
-            if editor.rows.bytes_of(CHANNEL_LISTS, key.bytes())?.is_none() {
+            if !editor.directory().is_blocked(kind, id, user)? {
                 return Err(ErrorKind::NotListed(user.clone()).into());
             }
             editor.unlist(kind, id, Listing::Blocked, user)

@@ -168,13 +168,45 @@ impl Editor<'_, '_> {
         id: &ResourceId,
         users: &[UserId],
     ) -> Result<Vec<Result<()>>> {
+        self.add_each(kind, id, users, |editor, user| {
+            editor.add_member(kind, id, user)
+        })
+    }
+
+    /// Adds up to 60 members as [`add_members`](Self::add_members) does, but nobody who is on the block list: whoever asks
+    /// may not take him off it.
+    ///
+    /// # Errors
+    ///
+    /// As [`add_members`](Self::add_members); each answer also [`ErrorKind::Blocked`].
+    pub fn admit_members(
+        &mut self,
+        kind: ChannelKind,
+        id: &ResourceId,
+        users: &[UserId],
+    ) -> Result<Vec<Result<()>>> {
+        self.add_each(kind, id, users, |editor, user| {
+            if editor.directory().is_blocked(kind, id, user)? {
+                return Err(ErrorKind::Blocked(user.clone()).into());
+            }
+            editor.add_member(kind, id, user)
+        })
+    }
+
+    fn add_each(
+        &mut self,
+        kind: ChannelKind,
+        id: &ResourceId,
+        users: &[UserId],
+        add: impl Fn(&mut Editor<'_, '_>, &UserId) -> Result<()>,
+    ) -> Result<Vec<Result<()>>> {
         self.scope
             .limits
             .check(Limit::MemberBatch, users.len() as u64)?;
         each_once(users.iter())?;
         self.open_channel(kind, id)?;
-        let add = |user| self.attempt(|editor| editor.add_member(kind, id, user));
-        Ok(users.iter().map(add).collect())
+        let one = |user| self.attempt(|editor| add(editor, user));
+        Ok(users.iter().map(one).collect())
     }
 
     /// Removes a member; the owner cannot be.

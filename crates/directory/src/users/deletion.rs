@@ -2,7 +2,8 @@
 //!
 //! The first step writes a `LEAVING` row: from then on the user does not exist for any call, but his id is not free. It also
 //! takes him off the lists of users and of mutes, so that no list names somebody who is not found. Every step then removes
-//! what belongs to him: contacts on both sides, his block list, groups and rooms, presence. The last one removes his row.
+//! what belongs to him: contacts on both sides, his block list, groups and rooms, presence, labels and push settings. The last
+//! one removes his row.
 //! What a step needs to know is in the rows, so a deletion that a crash or restart cut short is finished by further steps;
 //! [`Directory::leaving_users`] says which.
 //!
@@ -18,7 +19,9 @@ use super::registration::User;
 use super::{UserRow, user_behind};
 use crate::directory::{Directory, Editor, Effect};
 use crate::error::{ErrorKind, Result};
-use crate::tables::{BLOCKS, CONTACTS, LEAVING, MUTES, SUPER_ADMINS, USERS, USERS_BY_AGE, key_of};
+use crate::tables::{
+    BLOCKS, CONTACTS, LEAVING, MUTES, SUPER_ADMINS, TOKENS, USERS, USERS_BY_AGE, key_of,
+};
 
 /// How far the deletion of a user has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,13 +119,15 @@ impl Editor<'_, '_> {
         let is_done = self.abandon_contacts(id, &mut budget)?
             && self.abandon_blocks(id, &mut budget)?
             && self.abandon_channels(id, &mut budget)?
-            && self.abandon_presence(id, &mut budget)?;
+            && self.abandon_presence(id, &mut budget)?
+            && self.abandon_push(id, &mut budget)?;
         if !is_done {
             return Ok(Deletion::Unfinished);
         }
         let key = key_of(self.scope.app).name(id.as_str());
         self.rows.delete(USERS, key.clone());
         self.rows.delete(SUPER_ADMINS, key.clone());
+        self.rows.delete(TOKENS, key.clone());
         self.rows.delete(LEAVING, key);
         self.count(|counters| counters.users = counters.users.saturating_sub(1))?;
         self.effects.push(Effect::UserDeleted(id.clone()));

@@ -13,6 +13,7 @@ mod recount;
 mod registration;
 mod row;
 mod senders;
+mod tokens;
 
 use std::collections::HashSet;
 

@@ -101,7 +101,7 @@ impl Editor<'_, '_> {
         })
     }
 
-    /// Sets what [`Password::hash`] made of a new password.
+    /// Sets what [`Password::hash`] made of a new password, and revokes all tokens of the user.
     ///
     /// # Errors
     ///
@@ -109,15 +109,20 @@ impl Editor<'_, '_> {
     /// is no such hash.
     pub fn set_password(&mut self, id: &UserId, hash: String) -> Result<()> {
         Password::check_hash(&hash)?;
+        self.revoke_tokens(id)?;
         self.modify(id, |row| row.password = Some(hash)).map(drop)
     }
 
-    /// Bans a user: he cannot log in or send, and stays in everything he belongs to. One who is banned stays so.
+    /// Bans a user: he cannot log in or send, and stays in everything he belongs to. All his tokens are revoked. One who is
+    /// banned stays so.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::UserNotFound`](crate::ErrorKind::UserNotFound).
     pub fn ban(&mut self, id: &UserId) -> Result<User> {
+        if !self.directory().user_row(id)?.is_banned {
+            self.revoke_tokens(id)?;
+        }
         self.modify(id, |row| row.is_banned = true)
     }
 

@@ -63,7 +63,27 @@ impl User {
             no_disturbing_hours: row.no_disturbing_hours,
         }
     }
+
+    /// Whether he does not want to be disturbed at a time, which is counted in UTC as the daily intervals of push settings are.
+    /// The last hour is not among the hours; without hours, and with the same twice, it is the whole day.
+    pub fn is_undisturbed_at(&self, now: Millis) -> bool {
+        if self.no_disturbing != Some(true) {
+            return false;
+        }
+        let hour = now / HOUR % 24;
+        match self
+            .no_disturbing_hours
+            .map(|(from, to)| (from.into(), to.into()))
+        {
+            Some((from, to)) if from < to => (from..to).contains(&hour),
+            Some((from, to)) if from > to => hour >= from || hour < to,
+            _ => true,
+        }
+    }
 }
+
+/// Milliseconds.
+const HOUR: u64 = 3_600_000;
 
 impl<R: Rows + ?Sized> Directory<'_, R> {
     /// One user.
@@ -173,5 +193,37 @@ impl Editor<'_, '_> {
             self.scope.limits.check_text(Limit::PushNickname, text)?;
         }
         Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_without_disturbance_may_pass_midnight() {
+        let user = |asked, hours| User {
+            no_disturbing: asked,
+            no_disturbing_hours: hours,
+            id: UserId::parse("ann").unwrap(),
+            uuid: [0; 16],
+            created: 0,
+            modified: 0,
+            is_banned: false,
+            nickname: None,
+            display_style: None,
+        };
+        let held = |user: &User| {
+            (0..24)
+                .filter(|hour| user.is_undisturbed_at(hour * HOUR + 1))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(held(&user(Some(true), Some((8, 10)))), [8, 9]);
+        assert_eq!(held(&user(Some(true), Some((22, 2)))), [0, 1, 22, 23]);
+        for hours in [None, Some((5, 5))] {
+            assert_eq!(held(&user(Some(true), hours)).len(), 24);
+            assert_eq!(held(&user(Some(false), hours)).len(), 0);
+            assert_eq!(held(&user(None, hours)).len(), 0);
+        }
     }
 }

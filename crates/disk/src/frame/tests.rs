@@ -120,7 +120,9 @@ fn a_length_bomb_is_refused_before_anything_else() {
 
 #[test]
 fn zeros_are_never_a_frame() {
-    for offset in 0..100_000 {
+    // Miri takes minutes for what else takes a moment.
+    let offsets = if cfg!(miri) { 50 } else { 100_000 };
+    for offset in 0..offsets {
         assert!(
             decode_frame(&[0; 512], &SEAL, offset, MAX).is_err(),
             "offset {offset}"

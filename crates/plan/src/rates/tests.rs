@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use super::{Method, Module, Pool, Quota, RATES, Rate, RateUnit, Scope, rate};
 
-const SOURCE: &str = include_str!("../../tests/data/rate_limits.csv");
+const SOURCE: &str = include_str!("../../data/rate_limits.csv");
 const BASE: &str = "/{org_name}/{app_name}";
 const HEADER: &str = "module,operation,method,path_template,query,limit_count,limit_period_s,\
     scope,shared_pool,second_count,second_period_s,second_scope,unit,implement_as";

@@ -48,7 +48,8 @@ impl App {
             desk.settled().await?;
         }
         let app = self.clone();
-        blocking(move || Ok(app.find_attachment(id)?.1)).await
+        let look = move || Ok(app.find_attachment(id)?.1);
+        self.store().inner.look(look).await
     }
 
     /// Pages through the attachments that can be read, oldest first.
@@ -201,14 +202,14 @@ impl App {
         });
         let holds = holds.collect();
         let app = self.clone();
-        let refusals = blocking(move || {
+        let look = move || {
             let refusal = |ids: &Vec<AttachmentId>| {
                 let mut found = ids.iter().map(|id| app.find_attachment(*id));
                 found.find_map(Result::err)
             };
             Ok(named.iter().map(refusal).collect())
-        })
-        .await?;
+        };
+        let refusals = self.store().inner.look(look).await?;
         Ok((holds, refusals))
     }
 }

@@ -14,7 +14,7 @@ use tidestore_kv::{Changes, batch_of};
 use tidestore_messages::AppId;
 use tokio::sync::oneshot;
 
-use crate::attachments::desk::{Edit, Note, Request};
+use crate::attachments::desk::{Edit, EditKind, Note, Request};
 use crate::attachments::requests::{Waiting, apply, note, put, refuse};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::millis;
@@ -39,6 +39,9 @@ pub(crate) struct Clerk {
     /// What removes files and has to wait until nobody copies them.
     put_off: Vec<Request>,
 }
+
+/// A change of one attachment, and who waits for it.
+type Asked = (Edit, oneshot::Sender<Result<()>>);
 
 #[derive(Debug)]
 struct UnderWay {
@@ -123,7 +126,7 @@ impl Clerk {
     }
 
     /// Carries out changes of single attachments, and gives back what they free.
-    fn edit_all(&mut self, edits: Vec<(Edit, oneshot::Sender<Result<()>>)>) {
+    fn edit_all(&mut self, edits: Vec<Asked>) {
         if edits.is_empty() {
             return;
         }
@@ -133,6 +136,12 @@ impl Clerk {
                 drop(reply.send(Err(error.clone())));
             }
             return;
+        }
+        // What could not be noted yet comes before what takes it back; otherwise the reference would be there for good.
+        self.note_again();
+        let (edits, early) = self.split_early(edits);
+        for (_, reply) in early {
+            drop(reply.send(Err(unnoted())));
         }
         let mut waiting = Vec::new();
         let is_still = self.is_still();
@@ -150,6 +159,18 @@ impl Clerk {
         for answer in waiting {
             answer.send(done.as_ref().err());
         }
+    }
+
+    /// Splits off what takes a reference back that waits to be noted.
+    fn split_early(&self, edits: Vec<Asked>) -> (Vec<Asked>, Vec<Asked>) {
+        let waits = |edit: &Edit| {
+            matches!(edit.what, EditKind::Unrefer(_))
+                && self
+                    .unnoted
+                    .iter()
+                    .any(|note| note.names(edit.app, edit.attachment))
+        };
+        edits.into_iter().partition(|(edit, _)| !waits(edit))
     }
 
     /// Carries out puts and references, and hands them to the log without waiting for it.
@@ -338,7 +359,7 @@ impl Clerk {
         settled.punched
     }
 
-    /// Logs rows. On a full disk, volumes that are to go anyway make the room.
+    /// Logs rows. On a full disk, volumes in which nothing can be read any more make the room.
     fn log(&self, rows: &Changes, after: &After) -> Result<()> {
         if rows.is_empty() {
             return Ok(());
@@ -349,7 +370,7 @@ impl Clerk {
             self.shard.decide_own(decision)
         };
         match log() {
-            Err(error) if self.shard.is_unlogged(&error) && !after.unlinks().is_empty() => {
+            Err(error) if self.shard.is_unlogged(&error) && !after.over().is_empty() => {
                 self.volumes.make_room(after)?;
                 log()
             }
@@ -363,10 +384,7 @@ impl Clerk {
         if self.unnoted.iter().all(|note| note.source != source) {
             return Ok(());
         }
-        Err(self.shard.poisoned().unwrap_or_else(|| {
-            let text = "references to attachments could not be noted: no disk space is left";
-            Error::new(ErrorKind::Full, text)
-        }))
+        Err(self.shard.poisoned().unwrap_or_else(unnoted))
     }
 
     /// Tries to note what could not be noted before.
@@ -450,6 +468,11 @@ fn keeping(shard: &Shard) -> Keeping {
         retention: millis(shard.options.attachment_retention),
         grace: millis(shard.options.attachment_grace),
     }
+}
+
+fn unnoted() -> Error {
+    let text = "references to attachments could not be noted: no disk space is left";
+    Error::new(ErrorKind::Full, text)
 }
 
 fn closed() -> Error {

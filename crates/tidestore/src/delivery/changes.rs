@@ -13,7 +13,7 @@ use tidestore_blobs::Reference;
 use tidestore_disk::Millis;
 use tidestore_kv::{Key, Overlay, page_of, row};
 use tidestore_messages::{AppId, Conversation, Kind, Message, MessageId, Revision};
-use tidestore_plan::{AttachmentId, UserId, message_content};
+use tidestore_plan::{AttachmentId, Limit, UserId};
 
 use crate::app::App;
 use crate::delivery::intake::is_there;
@@ -216,6 +216,12 @@ fn put_change(
 }
 
 impl App {
+    /// For how long users may take back what they sent, in milliseconds; see
+    /// [`Options::recall_window`](crate::Options::recall_window).
+    pub fn recall_window(&self) -> Millis {
+        millis(self.store().inner.options.recall_window)
+    }
+
     /// Takes a message back: from now on nobody is shown its body, extension and attachments, and they leave the disk
     /// with the next merge. Attachments that no other message refers to go too. Its place stays: whoever reads the
     /// history finds it [`Revision::Recalled`].
@@ -227,7 +233,7 @@ impl App {
     /// [`Options::recall_window`](crate::Options::recall_window).
     pub async fn recall(&self, id: MessageId, by: &By) -> Result<()> {
         let (conversation, message) = self.changeable(id, by).await?;
-        let (window, now) = (millis(self.store().inner.options.recall_window), self.now());
+        let (window, now) = (self.recall_window(), self.now());
         let age = now.saturating_sub(message.millis());
         if matches!(by, By::User(_)) && age > window {
             let text = format!("message {id} was sent {age} ms ago; users may recall for {window}");
@@ -241,7 +247,8 @@ impl App {
         })
         .await?;
         for attachment in &message.attachments {
-            self.let_go(*attachment, id).await?;
+            let done = self.let_go(*attachment, id).await;
+            self.shard(&conversation).leave(done);
         }
         Ok(())
     }
@@ -276,7 +283,8 @@ impl App {
         ext: impl Into<Bytes>,
     ) -> Result<u32> {
         let (body, ext) = (body.into(), ext.into());
-        message_content(body.len() as u64, ext.len() as u64)?;
+        let limits = self.store().limits();
+        limits.check(Limit::MessageContent, (body.len() + ext.len()) as u64)?;
         loop {
             let (conversation, message) = self.changeable(id, by).await?;
             let version = match message.revision {

@@ -4,12 +4,14 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use tidestore_disk::Millis;
-use tidestore_messages::{Conversation, Cursor, Message, MessageId, Page};
+use tidestore_kv::{Key, Rows};
+use tidestore_messages::{AppId, Conversation, Cursor, Message, MessageId, Page};
 use tidestore_plan::UserId;
 
 use crate::delivery::cursor;
 use crate::delivery::inbox::check_limit;
 use crate::delivery::reader::Reader;
+use crate::delivery::tables::{UNLISTED, key_of, number};
 use crate::delivery::user_view::UserView;
 use crate::error::Result;
 use crate::tables::Position;
@@ -41,7 +43,47 @@ pub struct ListedPage {
 /// A place in the list: the id of a conversation's newest message, and the conversation.
 type Place = (u64, Conversation);
 
+fn unlisted_key(app: AppId, user: &UserId, conversation: &Conversation) -> Key {
+    key_of(app).names(user.as_str()).name(conversation.as_str())
+}
+
+/// Up to which number a conversation has left a user's list.
+fn unlisted(
+    rows: &(impl Rows + ?Sized),
+    app: AppId,
+    user: &UserId,
+    conversation: &Conversation,
+) -> Result<u64> {
+    let key = unlisted_key(app, user, conversation);
+    rows.bytes(UNLISTED, key.bytes())?
+        .map_or(Ok(0), |value| number(&value))
+}
+
 impl UserView<'_> {
+    /// Takes a conversation off the user's list until something new comes. He can still read all of it; see
+    /// [`clear`](Self::clear) for deleting it.
+    ///
+    /// # Errors
+    ///
+    /// As [`history`](Self::history).
+    pub async fn unlist(&self, conversation: &Conversation) -> Result<()> {
+        let (user, of) = (self.user.clone(), conversation.main());
+        let look = of.clone();
+        let last = self.app.read(move |reader| {
+            reader.check_part(&user, &look)?;
+            Ok(reader.head(&look)?.last_seq)
+        });
+        let last = last.await?;
+        let user = self.user.clone();
+        self.app
+            .change(move |rows, scope| {
+                let key = unlisted_key(scope.app, &user, &of);
+                rows.put_bytes(UNLISTED, key, last.to_le_bytes());
+                Ok(())
+            })
+            .await
+    }
+
     /// A page of the user's conversations that have something he may see: direct ones and groups, the one with the newest
     /// message first. Costs a look at each of his groups, and besides as much as is on the page, however many there are.
     ///
@@ -162,7 +204,8 @@ impl Reader {
     ) -> Result<Option<Listed>> {
         let view = self.view(user, conversation)?;
         let lens = view.lens(self.sees_past(conversation, &view)?);
-        if lens.above_seq >= head.last_seq {
+        let unlisted = unlisted(&*self.home.engine, self.app, user, conversation)?;
+        if lens.above_seq.max(unlisted) >= head.last_seq {
             return Ok(None);
         }
         let mut page = Page::newest(1);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use tidestore_attributes::AttributesEditor;
-use tidestore_directory::Directory;
+use tidestore_directory::{Directory, Editor, NewUser};
 use tidestore_kv::{Engine, Overlay, Table, page_of};
 use tidestore_messages::{AppId, Conversation, Cursor, MessageId, Page};
 use tidestore_plan::{AttachmentId, UserId};
@@ -16,9 +16,10 @@ use crate::delivery::intake::is_there;
 use crate::delivery::reactions::Reaction;
 use crate::delivery::reader::Reader;
 use crate::delivery::tables::{
-    CHANGES, DEVICES, ERASED, ERASING, HIDDEN, REACTED, SENT, VIEWS, delete_aging, key_of,
-    number_behind, text,
+    CHANGES, DEVICES, ERASED, ERASING, HIDDEN, REACTED, SENT, UNLISTED, VIEWS, delete_aging,
+    key_of, number_behind, text,
 };
+use crate::directory::edited;
 use crate::error::{ErrorKind, Result};
 use crate::expiry::MergeReport;
 use crate::shard::{Command, FUTURE_MAX, Shard};
@@ -84,14 +85,15 @@ impl App {
                 Depth::Marks
             };
             rows.put_bytes(ERASING, key, [depth as u8]);
-            Ok(())
+            // He may have some without being registered.
+            let of = crate::directory::attributes_scope(scope);
+            Ok(AttributesEditor::new(rows, &of).user_deleted(&id)?)
         })
         .await?;
         match self.users().delete(user).await {
-            Err(error) if matches!(error.kind(), ErrorKind::Directory(_)) => {
-                self.finish_erasure(user).await
-            }
-            done => done.map(drop),
+            Err(error) if !matches!(error.kind(), ErrorKind::Directory(_)) => Err(error),
+            // Whoever deletes leaves what follows for later if it fails; whoever erases hears of it.
+            _ => self.finish_erasure(user).await,
         }
     }
 
@@ -104,17 +106,13 @@ impl App {
         Ok(())
     }
 
-    /// Does what is left of an erasure that has begun.
+    /// Does what is left of an erasure that has begun. One at a time: nobody goes on with it who thinks that it is not done,
+    /// while somebody else has finished it and a new user is there under the same id.
     pub(crate) async fn finish_erasure(&self, user: &UserId) -> Result<()> {
+        let _one = self.store().inner.erasures.lock().await;
         let key = key_of(self.id()).name(user.as_str());
         let row = self.home().engine.get(ERASING, key.bytes())?;
         let Some(row) = row else { return Ok(()) };
-        let id = user.clone();
-        self.change(move |rows, scope| {
-            let of = crate::directory::attributes_scope(scope);
-            Ok(AttributesEditor::new(rows, &of).user_deleted(&id)?)
-        })
-        .await?;
         let depth = row.first().copied().unwrap_or_default();
         self.forget_rows_of(user, depth).await?;
         if depth >= Depth::Messages as u8 {
@@ -127,13 +125,44 @@ impl App {
         .await
     }
 
+    /// Registers users once nothing is left of those who had their ids before: what goes on erasing them would take the new
+    /// ones for the old.
+    pub(crate) async fn register_anew<T: Send + 'static>(
+        &self,
+        new: Vec<NewUser>,
+        register: impl Fn(&mut Editor<'_, '_>, Vec<NewUser>) -> tidestore_directory::Result<T>
+        + Clone
+        + Send
+        + 'static,
+    ) -> Result<T> {
+        loop {
+            let (app, new, register) = (self.clone(), new.clone(), register.clone());
+            let done = self.change(move |rows, scope| {
+                for user in &new {
+                    if is_there(rows, ERASING, &key_of(app.id()).name(user.id.as_str()))? {
+                        return Ok(Err(user.id.clone()));
+                    }
+                }
+                let edit = |editor: &mut Editor<'_, '_>| register(editor, new);
+                edited(&app, rows, scope, edit).map(Ok)
+            });
+            match done.await? {
+                Ok((done, effects)) => {
+                    self.follow_up(&effects);
+                    return Ok(done);
+                }
+                Err(leaving) => self.finish_erasure(&leaving).await?,
+            }
+        }
+    }
+
     /// Removes what inboxes, marks and reactions know of a user.
     async fn forget_rows_of(&self, user: &UserId, depth: u8) -> Result<()> {
         let (app, user) = (self.id(), user.clone());
         let (inner, home) = (Arc::clone(&self.store().inner), Arc::clone(self.home()));
         blocking(move || {
             let own = key_of(app).names(user.as_str());
-            for table in [VIEWS, DEVICES] {
+            for table in [VIEWS, UNLISTED, DEVICES] {
                 forget_below(&home, table, own.bytes())?;
             }
             if depth < Depth::Marks as u8 {
@@ -332,7 +361,7 @@ impl Reader {
         let attributes = tidestore_attributes::Attributes::new(&*self.home.engine, self.app);
         traces.attributes = !attributes.get(user, None)?.is_empty();
         let own = key_of(self.app).names(user.as_str());
-        for table in [VIEWS, DEVICES] {
+        for table in [VIEWS, UNLISTED, DEVICES] {
             tidestore_kv::each_row(&*self.home.engine, table, own.bytes(), |_, _| {
                 traces.rows += 1;
                 Ok::<_, tidestore_kv::Error>(true)

@@ -16,7 +16,7 @@ use crate::delivery::tables::{self, CHANGES, OPEN_HISTORY, key_of};
 use crate::delivery::views::{Lens, ViewRow, drop_hidden, hidden, view};
 use crate::error::{Error, ErrorKind, Result};
 use crate::shard::Shard;
-use crate::store::{Inner, blocking};
+use crate::store::Inner;
 use crate::tables::Position;
 
 /// Reads one app at one moment of its floor.
@@ -40,7 +40,7 @@ impl App {
             home: Arc::clone(self.home()),
             floor: self.floor()?,
         };
-        blocking(move || read(&reader)).await
+        self.store().inner.look(move || read(&reader)).await
     }
 }
 

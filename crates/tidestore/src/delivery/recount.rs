@@ -3,6 +3,7 @@
 use tidestore_kv::{Key, Rows, Table, decode_row, each_row};
 use tidestore_messages::AppId;
 
+use crate::delivery::notifications;
 use crate::delivery::reactions::TallyRow;
 use crate::delivery::tables::{
     ACTIVITY, AGING, CHANGES, HIDDEN, PINS, REACTED, REACTIONS, TALLIES, activity_keys,
@@ -19,6 +20,7 @@ pub(crate) fn recount(
 ) -> Result<()> {
     recount_activity(rows, app, problems)?;
     recount_reactions(rows, app, problems)?;
+    notifications::recount(rows, app, problems)?;
     recount_ends(rows, app, problems)
 }
 

@@ -5,6 +5,7 @@
 //! that had them.
 
 use compact_str::CompactString;
+use tidestore_disk::sync::atomic::Ordering;
 use tidestore_kv::{Batch, Engine, scan};
 use tidestore_messages::{AppId, MessageId, Redacted};
 use tidestore_plan::AttachmentId;
@@ -110,6 +111,10 @@ impl Shard {
     }
 
     fn forget_purged(&self, redacted: &Redacted) -> Result<()> {
+        // These rows say which attachments recalled messages have still to let go of.
+        if self.has_leftovers.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let done = redacted.clone();
         self.change_own(move |rows, _| {
             for (app, id) in &done.messages {

@@ -6,10 +6,12 @@ use tidestore_kv::codec::{Malformed, recode};
 use crate::delivery::changes::ChangeRow;
 use crate::delivery::devices::DeviceRow;
 use crate::delivery::intake::IntakeRow;
+use crate::delivery::notifications::NotificationRow;
 use crate::delivery::reactions::{ReactionRow, TallyRow};
 use crate::delivery::tables::{
-    ACTIVITY, AGING, CHANGES, DEVICES, ERASED, ERASING, HIDDEN, INTAKE, INTAKE_OF, OPEN_HISTORY,
-    PINS, PURGES, REACTED, REACTIONS, SENT, TALLIES, VIEWS, read_short_number,
+    ACTIVITY, AGING, CHANGES, DEVICES, ERASED, ERASING, HIDDEN, INTAKE, INTAKE_OF, NOTIFICATIONS,
+    NOTIFIED, OPEN_HISTORY, PINS, PURGES, REACTED, REACTIONS, SENT, TALLIES, UNLISTED, VIEWS,
+    read_short_number,
 };
 use crate::delivery::views::ViewRow;
 
@@ -26,8 +28,9 @@ pub(crate) fn recode_row(table: Table, value: &[u8]) -> Option<Result<Vec<u8>, M
         CHANGES => recode::<ChangeRow>(value),
         REACTIONS => recode::<ReactionRow>(value),
         TALLIES => recode::<TallyRow>(value),
+        NOTIFICATIONS => recode::<NotificationRow>(value),
         SENT => is(read_short_number(value).is_ok()),
-        HIDDEN | REACTED | PINS | ERASED => is(value.len() == 8),
+        HIDDEN | REACTED | PINS | ERASED | NOTIFIED | UNLISTED => is(value.len() == 8),
         ERASING => is(value.len() == 1),
         PURGES => is(value.len().is_multiple_of(16)),
         OPEN_HISTORY | ACTIVITY | INTAKE_OF | AGING => is(value.is_empty()),

@@ -69,6 +69,21 @@ impl App {
         self.read(move |reader| reader.readers(id, behind.as_ref(), limit))
             .await
     }
+
+    /// Everybody in a conversation but the sender: for whom a message of his is. Costs a row a member.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Directory`](crate::ErrorKind::Directory): there is no such group, chatroom or thread.
+    pub async fn receivers(
+        &self,
+        conversation: &Conversation,
+        sender: &UserId,
+    ) -> Result<Vec<UserId>> {
+        let (conversation, sender) = (conversation.clone(), sender.clone());
+        self.read(move |reader| reader.receivers(&conversation, &sender))
+            .await
+    }
 }
 
 impl Reader {

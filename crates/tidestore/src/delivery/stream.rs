@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use compact_str::CompactString;
 use futures_util::Stream;
-use tidestore_messages::{AppId, Conversation};
+use tidestore_messages::{AppId, Conversation, MessageId};
 use tidestore_plan::UserId;
 
 use crate::app::App;
@@ -24,6 +24,8 @@ use crate::places::Place;
 pub struct Signal {
     /// Where it belongs.
     pub conversation: Conversation,
+    /// The id of the message that it is, as its sender was answered; `None` for what is no message.
+    pub id: Option<MessageId>,
     /// Who caused it.
     pub from: UserId,
     /// What it is, in the server's own words, such as `typing`.
@@ -205,7 +207,7 @@ impl App {
     ///
     /// As [`send`](Self::send).
     pub async fn send_online(&self, message: NewMessage) -> Result<usize> {
-        message.check()?;
+        message.check(self.store().limits())?;
         let NewMessage {
             conversation,
             sender,
@@ -220,6 +222,7 @@ impl App {
         let receivers = receivers.iter().filter(|user| !hidden_from.contains(user));
         let signal = Signal {
             conversation: message.conversation,
+            id: None,
             from: message.sender,
             kind: message.kind.as_str().into(),
             body: message.body,

@@ -1,4 +1,4 @@
-//! The tables of inboxes, conversations and changed messages: what lies under which key.
+//! The tables of inboxes, conversations, changed messages and notifications: what lies under which key.
 //!
 //! The long form, with a worked example and what a crash may leave: `docs/format/tables.md`.
 //!
@@ -6,7 +6,7 @@
 //! keys sort by them. Names are text; where another part follows, a zero byte ends them, which no name can hold. Values
 //! are bincode of the row types, which are beside the code that writes them, or what the table says.
 //!
-//! On the home shard of the app, because they are a user's:
+//! On the home shard of the app, because they are a user's or the app's:
 //!
 //! | table | key | value |
 //! |---|---|---|
@@ -14,6 +14,9 @@
 //! | 47 `DEVICES` | app, user, 0, device | `DeviceRow` |
 //! | 48 `OPEN_HISTORY` | app, group | nothing: newcomers see what was sent before they came |
 //! | 49 `ERASING` | app, user | how much of him goes, see `erasure`: a deletion or an erasure that has begun |
+//! | 73 `NOTIFICATIONS` | app, id (8) | `NotificationRow` |
+//! | 75 `UNLISTED` | app, user, 0, conversation | up to which number it has left his list, though he may still read it |
+//! | 74 `NOTIFIED` | app | the last id of a notification, eight bytes little-endian |
 //!
 //! On the shard of the conversation, because they are written with its messages:
 //!
@@ -61,6 +64,9 @@ pub(crate) const PINS: Table = Table(59);
 pub(crate) const AGING: Table = Table(60);
 pub(crate) const PURGES: Table = Table(61);
 pub(crate) const ERASED: Table = Table(62);
+pub(crate) const NOTIFICATIONS: Table = Table(73);
+pub(crate) const NOTIFIED: Table = Table(74);
+pub(crate) const UNLISTED: Table = Table(75);
 
 /// Every key begins with its app.
 pub(crate) fn key_of(app: AppId) -> Key {

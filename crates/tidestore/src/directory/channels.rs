@@ -46,10 +46,13 @@ impl Channels<'_> {
             // What is left of one whose deletion was cut short, by a full disk say, can be seen by nobody: it must not keep the id.
             Err(error)
                 if matches!(error.kind(), ErrorKind::Directory(_))
-                    && self.get(&new.id).await.is_err()
-                    && self.delete(&new.id).await.is_ok() =>
+                    && self.get(&new.id).await.is_err() =>
             {
-                self.try_create(new).await
+                match self.delete(&new.id).await {
+                    Ok(()) => self.try_create(new).await,
+                    Err(nothing) if matches!(nothing.kind(), ErrorKind::Directory(_)) => Err(error),
+                    Err(why) => Err(why),
+                }
             }
             created => created,
         }
@@ -203,7 +206,9 @@ impl Channels<'_> {
                 .edit_directory(move |editor| editor.delete_channel_step(kind, &id, budget))
                 .await?;
             if done {
-                return self.app.take_back_pins().await;
+                let done = self.app.take_back_pins().await;
+                self.app.home().leave(done);
+                return Ok(());
             }
         }
     }

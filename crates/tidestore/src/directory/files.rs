@@ -129,7 +129,9 @@ impl SharedFiles<'_> {
         self.app
             .edit_directory(move |editor| editor.unshare_file(&group, attachment))
             .await?;
-        self.app.take_back_pins().await
+        let done = self.app.take_back_pins().await;
+        self.app.home().leave(done);
+        Ok(())
     }
 
     /// A page of shared files, newest first.

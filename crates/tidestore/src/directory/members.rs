@@ -1,6 +1,6 @@
 //! Members of a group or chatroom, and its lists.
 
-use tidestore_directory::{ChannelKind, Member, MuteEnd, MuteFor, Page};
+use tidestore_directory::{ChannelKind, ErrorKind as Kind, Member, MuteEnd, MuteFor, Page};
 use tidestore_plan::{ResourceId, UserId};
 
 use crate::app::App;
@@ -44,6 +44,18 @@ impl<'a> Channels<'a> {
                     editor.remove_super_admin(&user)
                 }
             })
+            .await
+    }
+
+    /// Whether a user is a super admin of all chatrooms.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if the tables failed.
+    pub async fn is_super_admin(&self, user: &UserId) -> Result<bool> {
+        let user = user.clone();
+        self.app
+            .look_up(move |directory| directory.is_super_admin(&user))
             .await
     }
 
@@ -95,6 +107,20 @@ impl Members<'_> {
             .map(each)
     }
 
+    /// Adds several members, but nobody who is on the block list: for those who may not take him off it. Decided where
+    /// blocks are written, so a block that was acknowledged before this call holds.
+    ///
+    /// # Errors
+    ///
+    /// As [`add_many`](Self::add_many).
+    pub async fn admit(&self, users: &[UserId]) -> Result<Each<()>> {
+        let (kind, id, users) = (self.kind, self.id.clone(), names(users)?);
+        self.app
+            .edit_directory(move |editor| editor.admit_members(kind, &id, &users))
+            .await
+            .map(each)
+    }
+
     /// Removes a member. What he set as attributes of a chatroom goes with him, if he wanted so.
     ///
     /// # Errors
@@ -142,6 +168,21 @@ impl Members<'_> {
         let (kind, id, user) = (self.kind, self.id.clone(), user.clone());
         self.app
             .look_up(move |directory| directory.member(kind, &id, &user))
+            .await
+    }
+
+    /// Finds a member; `None` for somebody who is not in it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if there is no such group or chatroom.
+    pub async fn find(&self, user: &UserId) -> Result<Option<Member>> {
+        let (kind, id, user) = (self.kind, self.id.clone(), user.clone());
+        self.app
+            .look_up(move |directory| match directory.member(kind, &id, &user) {
+                Err(error) if matches!(error.kind(), Kind::NotMember(_)) => Ok(None),
+                found => found.map(Some),
+            })
             .await
     }
 
@@ -245,6 +286,18 @@ impl Members<'_> {
             .look_up(move |directory| {
                 directory.blocked_members(kind, &id, cursor.as_deref(), limit)
             })
+            .await
+    }
+
+    /// Whether a user is on the block list; `false` also if there is no such group or chatroom.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if the tables failed.
+    pub async fn is_blocked(&self, user: &UserId) -> Result<bool> {
+        let (kind, id, user) = (self.kind, self.id.clone(), user.clone());
+        self.app
+            .look_up(move |directory| directory.is_blocked(kind, &id, &user))
             .await
     }
 

@@ -11,6 +11,7 @@ mod errors;
 mod files;
 mod members;
 mod presence;
+mod push;
 mod send;
 mod sessions;
 mod threads;
@@ -27,7 +28,7 @@ use tidestore_plan::UserId;
 use crate::app::App;
 use crate::error::{Error, ErrorKind, Result};
 use crate::shard::Shard;
-use crate::store::{blocking, unknown_app};
+use crate::store::unknown_app;
 
 pub(crate) use attributes::scope as attributes_scope;
 pub use attributes::{RoomAttributes, RoomSet, UserAttributes};
@@ -36,6 +37,7 @@ pub use contacts::{Blocks, Contacts};
 pub use files::SharedFiles;
 pub use members::Members;
 pub use presence::Presence;
+pub use push::Push;
 pub(crate) use sessions::AllSessions;
 pub use sessions::Connections;
 pub use threads::Threads;
@@ -101,15 +103,15 @@ impl App {
         look: impl FnOnce(&Directory<'_, dyn Engine>) -> tidestore_directory::Result<T> + Send + 'static,
     ) -> Result<T> {
         let (app, home) = (self.clone(), Arc::clone(self.home()));
-        blocking(move || {
+        let look = move || {
             app.info()?;
             Ok(look(&Directory::new(&*home.engine, app.id()))?)
-        })
-        .await
+        };
+        self.store().inner.look(look).await
     }
 
     /// What a change means for what is not in the tables.
-    fn follow_up(&self, effects: &[Effect]) {
+    pub(crate) fn follow_up(&self, effects: &[Effect]) {
         for effect in effects {
             match effect {
                 Effect::UserDeleted(user) => drop(self.connections().disconnect_user(user)),

@@ -21,7 +21,7 @@ impl App {
     /// receiver; the receiver, group, chatroom or thread does not exist or is banned. Otherwise as
     /// [`append`](Self::append). Nothing was written.
     pub async fn send(&self, message: NewMessage) -> Result<Receipt> {
-        message.check()?;
+        message.check(self.store().limits())?;
         self.check_send(&message.sender, &message.conversation)
             .await?;
         self.append(message).await

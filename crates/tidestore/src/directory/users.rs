@@ -1,12 +1,13 @@
 //! Users: registration, profile, password, ban, deletion.
 
 use tidestore_directory::{
-    Deletion, MuteChange, MutedUser, Mutes, NewUser, Page, Password, User, UserChange, UserCounts,
+    Deletion, MuteChange, MutedUser, Mutes, NewUser, Page, Password, PasswordCost, User,
+    UserChange, UserCounts,
 };
 use tidestore_plan::UserId;
 
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::store::blocking;
 
 /// The users of an app.
@@ -54,24 +55,27 @@ impl Users<'_> {
         match self.try_register(account.clone()).await {
             // As with groups: what is left of a deletion that was cut short must not keep the id.
             Err(error)
-                if matches!(error.kind(), crate::ErrorKind::Directory(_))
-                    && self.get(&user).await.is_err()
-                    && self.delete(&user).await.is_ok() =>
+                if matches!(error.kind(), ErrorKind::Directory(_))
+                    && self.get(&user).await.is_err() =>
             {
-                self.try_register(account).await
+                match self.delete(&user).await {
+                    Ok(_) => self.try_register(account).await,
+                    Err(nothing) if matches!(nothing.kind(), ErrorKind::Directory(_)) => Err(error),
+                    Err(why) => Err(why),
+                }
             }
             registered => registered,
         }
     }
 
     async fn try_register(&self, account: Account) -> Result<User> {
-        let mut prepared = self.prepare(vec![account]).await?;
-        let new = prepared
-            .pop()
-            .ok_or_else(|| Error::new(crate::ErrorKind::Argument, "no user was given"))?;
-        self.0
-            .edit_directory(move |editor| editor.register(new))
-            .await
+        let prepared = self.prepare(vec![account]).await?;
+        let registered = self.0.register_anew(prepared, |editor, new| {
+            new.into_iter().map(|new| editor.register(new)).collect()
+        });
+        let registered: Vec<User> = registered.await?;
+        let none = || Error::new(ErrorKind::Argument, "no user was given");
+        registered.into_iter().next().ok_or_else(none)
     }
 
     /// Registers up to 60 users in one change, and says of each how it went: those whose ids are taken, or for whom the
@@ -87,9 +91,13 @@ impl Users<'_> {
             accounts.len() as u64,
         )?;
         let prepared = self.prepare(accounts).await?;
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method itself is not general enough in its lifetimes"
+        )]
         let done = self
             .0
-            .edit_directory(move |editor| editor.register_many(prepared))
+            .register_anew(prepared, |editor, new| editor.register_many(new))
             .await?;
         Ok(done
             .into_iter()
@@ -107,7 +115,7 @@ impl Users<'_> {
                     password,
                     nickname,
                 } = account;
-                let hash = |text: String| Ok::<_, Error>(Password::hash(&text, inner.random()?)?);
+                let hash = |text: String| hashed(&inner, &text);
                 Ok(NewUser {
                     id,
                     uuid: inner.random()?,
@@ -166,7 +174,7 @@ impl Users<'_> {
             .await
     }
 
-    /// Sets the password.
+    /// Sets the password, and revokes all tokens of the user.
     ///
     /// # Errors
     ///
@@ -177,7 +185,7 @@ impl Users<'_> {
             std::sync::Arc::clone(&self.0.store().inner),
             password.to_owned(),
         );
-        let hash = blocking(move || Ok(Password::hash(&password, inner.random()?)?)).await?;
+        let hash = blocking(move || hashed(&inner, &password)).await?;
         let user = user.clone();
         self.0
             .edit_directory(move |editor| editor.set_password(&user, hash))
@@ -202,7 +210,7 @@ impl Users<'_> {
             .await
     }
 
-    /// Bans a user: he is cut off, cannot send, and stays what he was otherwise.
+    /// Bans a user: he is cut off, cannot send, and stays what he was otherwise. All his tokens are revoked.
     ///
     /// # Errors
     ///
@@ -212,6 +220,20 @@ impl Users<'_> {
         let banned = self.0.edit_directory(move |editor| editor.ban(&id)).await?;
         self.0.connections().disconnect_user(user);
         Ok(banned)
+    }
+
+    /// How often all tokens of a user were revoked: by a ban, or a new password. One that was given under a smaller number is
+    /// worth nothing. Whoever is registered under the id of a deleted user begins at 0 again, so a token has to name
+    /// [`User::uuid`] too.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Directory`](crate::ErrorKind::Directory) if there is none.
+    pub async fn token_revision(&self, user: &UserId) -> Result<u64> {
+        let user = user.clone();
+        self.0
+            .look_up(move |directory| directory.token_revision(&user))
+            .await
     }
 
     /// Takes a ban back.
@@ -262,7 +284,7 @@ impl Users<'_> {
             .await
     }
 
-    /// Deletes a user with all that is his: contacts, attributes, the groups and rooms he owns. From the first moment on
+    /// Deletes a user with all that is his: contacts, attributes, push settings, the groups and rooms he owns. From the first moment on
     /// he is gone for everybody; one with a great many rows goes in several records, and a deletion that a crash
     /// interrupted is finished after opening.
     ///
@@ -278,10 +300,22 @@ impl Users<'_> {
                 .edit_directory(move |editor| editor.delete_user_step(&id, budget))
                 .await?;
             if let Deletion::Done(user) = step {
-                self.0.take_back_pins().await?;
-                self.0.finish_erasure(&user.id).await?;
+                let home = self.0.home();
+                home.leave(self.0.take_back_pins().await);
+                home.leave(self.0.finish_erasure(&user.id).await);
                 return Ok(user);
             }
         }
     }
+}
+
+/// A password as it is stored, if the store's limits let it pass.
+fn hashed(inner: &crate::store::Inner, password: &str) -> Result<String> {
+    let (limits, salt) = (&inner.options.limits, inner.random()?);
+    Ok(Password::hash_with(
+        limits,
+        PasswordCost::default(),
+        password,
+        salt,
+    )?)
 }

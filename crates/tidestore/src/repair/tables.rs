@@ -390,6 +390,14 @@ fn table_name(table: Table) -> String {
         55 => "recalled and edited messages",
         56..=58 => "reactions",
         59 => "pins",
+        63 | 64 => "push settings",
+        65 => "push templates",
+        66 => "counters of push labels and templates (counted again)",
+        67..=70 => "push labels and their users",
+        71 => "revisions of tokens",
+        72 => "credentials of apps",
+        73 => "logged notifications",
+        74 => "the last notification (counted again)",
         _ => "table",
     };
     if name == "table" {
@@ -424,7 +432,8 @@ pub(super) fn mend_counters(inner: &Arc<Inner>, work: &mut Work) -> Result<()> {
         let shard = inner.shards.home(&record.key);
         let counted = shard.change_own(move |rows, _| {
             let attributes = tidestore_attributes::mend(rows, app)?;
-            Ok(attributes + tidestore_directory::mend(rows, app)?)
+            let notifications = crate::delivery::notifications::mend(rows, app)?;
+            Ok(attributes + notifications + tidestore_directory::mend(rows, app)?)
         })?;
         if counted > 0 {
             *mended.entry(record.key.clone()).or_default() += counted;

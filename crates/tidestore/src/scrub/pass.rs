@@ -137,6 +137,9 @@ impl Pass {
             Ok(contents) => contents,
             Err(error) => return vec![(None, error.to_string())],
         };
+        if shard.is_gone_early(&*self.disk, volume) {
+            return vec![];
+        }
         let files = FileCache::new(Arc::clone(&self.disk), 1);
         let mut found = Vec::new();
         for (at, hash) in contents {

@@ -5,7 +5,8 @@
 
 use std::path::PathBuf;
 
-use tidestore_disk::Millis;
+use tidestore_blobs::index::{self, Moment, NamedVolume};
+use tidestore_disk::{Disk, Millis};
 use tidestore_messages::{
     AppId, Expirable, MergeJob, MergeTime, Merged, SegmentDays, receipt_run_path,
 };
@@ -174,6 +175,21 @@ impl Shard {
     /// Whether a record that failed is surely not in the log: there was no space for it, and the shard goes on.
     pub(crate) fn is_unlogged(&self, error: &Error) -> bool {
         *error.kind() == ErrorKind::Full && self.poisoned().is_none()
+    }
+
+    /// Whether a volume is not on the disk and not missed: it was unlinked on a full disk before the record of it found
+    /// room, which is only done to what nobody can read any more.
+    pub(crate) fn is_gone_early(&self, disk: &dyn Disk, volume: &NamedVolume) -> bool {
+        let found = disk.metadata(&volume.path).map_err(|error| error.kind());
+        if found.err() != Some(tidestore_disk::ErrorKind::NotFound) {
+            return false;
+        }
+        let moment = Moment {
+            now: self.guard.expiry_now(),
+            floor: tidestore_blobs::Apps::floor(&*self.registry, volume.app),
+            retention: millis(self.options.attachment_retention),
+        };
+        index::is_over(&*self.engine, volume, moment).unwrap_or_default()
     }
 
     /// Takes every segment off the disk that lies below its apps' physical floors, and receipts beyond the window.

@@ -33,6 +33,16 @@ pub(crate) struct Committer {
     mentions: Mentions,
     /// When what was written but not flushed has to be flushed, on the monotonic clock.
     flush_by: Option<Duration>,
+    jump: Jump,
+}
+
+/// Whether it is written down that the clock has jumped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Jump {
+    Unknown,
+    /// It is in the batch that is being written.
+    Staged,
+    Noted,
 }
 
 /// A batch is closed at this size, so that one command with many messages does not hold up all others.
@@ -54,6 +64,7 @@ impl Committer {
             last_seen: seen,
             mentions: Mentions::default(),
             flush_by: None,
+            jump: Jump::Unknown,
         };
         committer.publish();
         committer
@@ -261,11 +272,12 @@ impl Committer {
         self.apply_messages(position);
         self.hand_over_mentions();
         self.shard.set_applied(self.last_live);
-        Ok(())
+        self.apply_jump(position)
     }
 
     /// Appends the staged bytes to the log and, if asked, flushes them.
     fn write(&mut self, synced: bool) -> Result<Position> {
+        let synced = self.stage_jump()? || synced;
         let begun = self.monotonic();
         let position = match self.log.append(&self.stage.bytes) {
             Ok(position) => position,
@@ -363,7 +375,31 @@ impl Committer {
         let written = self.stage_event(&event).and_then(|()| self.write(true));
         // Whatever became of it, the next batch must not carry this event a second time.
         self.stage.restart(self.shard.guard.times());
-        self.apply_event(event, written?)
+        let position = written?;
+        self.apply_event(event, position)?;
+        self.apply_jump(position)
+    }
+
+    /// The first batch after a jump of the clock says that there was one: after a crash, a jump that is shorter than the
+    /// longest gap would pass for time that the store was closed.
+    fn stage_jump(&mut self) -> Result<bool> {
+        self.jump = match (self.shard.guard.is_jumped(), self.jump) {
+            (false, _) => Jump::Unknown,
+            (true, Jump::Noted) => Jump::Noted,
+            (true, _) => Jump::Staged,
+        };
+        if self.jump == Jump::Staged {
+            self.stage_event(&tables::jumped(true))?;
+        }
+        Ok(self.jump == Jump::Staged)
+    }
+
+    fn apply_jump(&mut self, position: Position) -> Result<()> {
+        if self.jump == Jump::Staged {
+            self.apply_event(tables::jumped(true), position)?;
+            self.jump = Jump::Noted;
+        }
+        Ok(())
     }
 
     fn stage_event(&mut self, event: &Event) -> Result<()> {

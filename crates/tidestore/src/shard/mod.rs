@@ -59,6 +59,8 @@ pub(crate) struct Shard {
     pub(crate) meters: ShardMeters,
     /// Whether the last thing that was to be written found no space.
     pub(crate) is_disk_full: AtomicBool,
+    /// Whether something is left to be done that follows changes of this shard, see [`leave`](Self::leave).
+    pub(crate) has_leftovers: AtomicBool,
     /// Why the shard takes no more changes.
     poison: Mutex<Option<Error>>,
     /// Held while memtables become segments, one thread at a time.

@@ -265,6 +265,7 @@ fn shard(parts: &Parts, number: u16, engine: Arc<dyn Engine>) -> Result<Shard> {
         queue: Queue::new(parts.options.queue_depth, parts.options.queue_bytes),
         meters: ShardMeters::new(number),
         is_disk_full: AtomicBool::default(),
+        has_leftovers: AtomicBool::default(),
         options: Arc::clone(&parts.options),
         engine,
         poison: Mutex::default(),

@@ -4,6 +4,8 @@
 //! take the current [`Version`] and never wait for any of that. Nothing here is durable by itself: the manifest that
 //! names the files is a table the facade keeps, and what is in a memtable is in the log.
 
+mod removal;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,9 +20,11 @@ use crate::memtable::{Applied, Memtable};
 use crate::merge::{self, MergeJob, MergeTime, Merged};
 use crate::receipts::{Receipt, ReceiptKey, ReceiptRun, ReceiptRunMeta, RunPlace};
 use crate::redact::Redacted;
-use crate::segment::{BlockCache, Owner, Segment, SegmentMeta, SegmentOptions, StoreId};
+use crate::segment::{BlockCache, Segment, SegmentMeta, SegmentOptions, StoreId};
 use crate::types::{AppId, MessageId};
 use crate::version::{Frozen, Installed, Segments, Version};
+
+pub use removal::{Expirable, Removed};
 
 /// What a view is made of.
 #[derive(Clone, Debug)]
@@ -317,102 +321,6 @@ impl MessageView {
         gone
     }
 
-    /// Segments whose whole bucket lies below the physical floor of every app in them, or whose apps are deleted.
-    pub fn expirable(&self) -> Vec<Expirable> {
-        self.expirable_of(&self.version())
-    }
-
-    fn expirable_of(&self, version: &Version) -> Vec<Expirable> {
-        let apps = &*self.parts.apps;
-        let is_over = |meta: &SegmentMeta, app: AppId| {
-            apps.dir(app).is_none() || apps.physical_floor(app) >= meta.bucket.end
-        };
-        let sorted = version.segments.sorted();
-        let over = sorted.iter().filter(|installed| {
-            let meta = &installed.meta;
-            match meta.owner {
-                Owner::App(app) => is_over(meta, app),
-                Owner::Shared => meta.apps.iter().all(|share| is_over(meta, share.app)),
-            }
-        });
-        over.map(|installed| Expirable {
-            meta: installed.meta.clone(),
-            path: installed.path.clone(),
-        })
-        .collect()
-    }
-
-    /// Generations of receipt runs written before a time.
-    pub fn receipts_before(&self, time: Millis) -> Vec<u64> {
-        let version = self.version();
-        let old = version
-            .receipts
-            .iter()
-            .filter(|run| run.meta.written < time);
-        old.map(|run| run.meta.generation).collect()
-    }
-
-    /// Keeps every file that the view names now until [`let_go`](Self::let_go), whatever leaves the view meanwhile. Calls
-    /// may overlap; the last to let go counts. What a crash finds kept is swept at the next opening.
-    pub fn keep_files(&self) {
-        self.kept.lock().holders += 1;
-    }
-
-    /// Ends a [`keep_files`](Self::keep_files), and removes what waited for it.
-    ///
-    /// # Errors
-    ///
-    /// As [`unlink`](Self::unlink).
-    pub fn let_go(&self) -> Result<()> {
-        let mut kept = self.kept.lock();
-        kept.holders = kept.holders.saturating_sub(1);
-        if kept.holders > 0 {
-            return Ok(());
-        }
-        let waiting = std::mem::take(&mut kept.waiting);
-        drop(kept);
-        self.remove_files(&waiting)
-    }
-
-    /// Removes files that the view no longer names, and the directories they leave empty; not before nobody keeps them.
-    ///
-    /// # Errors
-    ///
-    /// What the disk reports; what is left is swept at the next opening.
-    pub fn unlink(&self, removed: &[PathBuf]) -> Result<()> {
-        {
-            let mut kept = self.kept.lock();
-            if kept.holders > 0 {
-                kept.waiting.extend_from_slice(removed);
-                return Ok(());
-            }
-        }
-        self.remove_files(removed)
-    }
-
-    fn remove_files(&self, removed: &[PathBuf]) -> Result<()> {
-        for path in removed {
-            let removed = self.parts.disk.remove_file(path);
-            self.parts.files.forget(path);
-            match removed {
-                Err(error) if error.kind() != tidestore_disk::ErrorKind::NotFound => {
-                    return Err(error.into());
-                }
-                _ => {}
-            }
-            // Fails while the bucket still holds files, which is as it should be.
-            if let Some(dir) = path.parent() {
-                drop(self.parts.disk.remove_dir(dir));
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets go of a file that is about to be moved.
-    pub fn forget_file(&self, path: &std::path::Path) {
-        self.parts.files.forget(path);
-    }
-
     /// The receipt that an append with this key got within the dedupe window.
     ///
     /// # Errors
@@ -524,16 +432,6 @@ impl MessageView {
         Arc::ptr_eq(seen, &self.version())
     }
 
-    /// A moment without the segments that may have left the disk although no record says so; `None` if there are none.
-    pub(crate) fn without_expirable(&self, version: &Version) -> Option<Version> {
-        let expirable = self.expirable_of(version);
-        let gone: Vec<_> = expirable.iter().map(|e| e.meta.generation).collect();
-        (!gone.is_empty()).then(|| Version {
-            segments: Arc::new(version.segments.changed(&gone, Vec::new())),
-            ..version.clone()
-        })
-    }
-
     /// Whether the view still names a segment.
     pub(crate) fn names(&self, generation: u64) -> bool {
         self.version().segments.get(generation).is_some()
@@ -582,35 +480,5 @@ impl MessageView {
             meta,
             self.parts.blocks.prefixes(),
         ))
-    }
-}
-
-/// A segment that may leave the disk.
-#[derive(Clone, Debug)]
-pub struct Expirable {
-    /// What it holds.
-    pub meta: SegmentMeta,
-    /// Where it lies.
-    pub path: PathBuf,
-}
-
-/// A file that left the view.
-#[derive(Clone, Debug, Default)]
-pub struct Removed {
-    /// Where it lies.
-    pub path: PathBuf,
-    /// Its length in bytes.
-    pub bytes: u64,
-    /// How many messages it held.
-    pub messages: u64,
-}
-
-impl Removed {
-    fn of(installed: &Arc<Installed>) -> Self {
-        Self {
-            path: installed.path.clone(),
-            bytes: installed.meta.file_len,
-            messages: installed.meta.messages,
-        }
     }
 }
