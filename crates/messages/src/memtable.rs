@@ -3,8 +3,9 @@
 //! One writer (the shard's committer) and many readers. Messages of a conversation stand in append order, so that
 //! seq is an index; an order by id is kept beside it only after an import has put an older message behind a younger.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use ahash::HashMap;
 use tidestore_disk::sync::RwLock;
 
 use crate::days::{DayCount, day_of};

@@ -20,7 +20,7 @@
 //! A block says by itself whether it has the last two columns: a block of which no row has attachments ends with the
 //! bodies, as in version 1, and nobody needs the file's header to read one.
 
-use std::collections::HashMap;
+use ahash::HashMap;
 
 use bytes::Bytes;
 use compact_str::CompactString;

@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::expiry::{ExpiryReport, MergeReport};
 use crate::guard::millis;
 use crate::record::{Event, ManifestChange};
+use crate::shard::committer::HEADS_MAX;
 use crate::shard::{Command, Shard};
 use crate::tables;
 
@@ -35,6 +36,7 @@ impl Shard {
         while let Some(frozen) = self.view.oldest_frozen() {
             let begun = self.monotonic();
             self.await_references()?;
+            self.settle_heads()?;
             let flushed = self.view.write_frozen(&frozen, self.guard.now())?;
             let (added, receipts) = (flushed.added.clone(), flushed.receipts.clone());
             let days = flushed.days;
@@ -59,6 +61,16 @@ impl Shard {
             let took = self.monotonic().saturating_sub(begun);
             self.meters.flushed(added.len(), bytes, took);
             self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// Writes most of the changed heads, few at a time, so that appends go on meanwhile and the manifest change has few
+    /// left to write.
+    fn settle_heads(&self) -> Result<()> {
+        let mut rounds = self.heads.dirty() / HEADS_MAX;
+        while rounds > 0 && self.ask_own(Command::SettleHeads)? == HEADS_MAX {
+            rounds -= 1;
         }
         Ok(())
     }

@@ -49,6 +49,8 @@ enum Jump {
 const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Commands taken from the queue at a time.
 const DRAIN_MAX: usize = 1_024;
+/// Changed heads that are written at a time: about two milliseconds.
+pub(crate) const HEADS_MAX: usize = 1_024;
 /// So many full memtables may wait before callers have to.
 const FROZEN_MAX: usize = 2;
 
@@ -135,6 +137,7 @@ impl Committer {
             Command::DropSpares(reply) => {
                 drop(reply.send(self.log.drop_spares().map_err(Error::from)));
             }
+            Command::SettleHeads(reply) => drop(reply.send(self.settle_heads())),
             Command::CountSender(app, user, reply) => {
                 drop(reply.send(self.count_sender(app, &user)));
             }
@@ -462,6 +465,20 @@ impl Committer {
             _ => Ok(batches),
         };
         drop(read.reply.send(done));
+    }
+
+    /// Writes some of the changed heads. What they say of is durable first: a head that is ahead of its log would leave a
+    /// gap behind a crash.
+    fn settle_heads(&mut self) -> Result<usize> {
+        self.flush()?;
+        let mut batch = Batch::new();
+        let count = self.shard.heads.settle_some(&mut batch, HEADS_MAX);
+        self.shard.engine.write(batch).map_err(|error| {
+            let error = Error::from(error);
+            self.shard.poison(&error);
+            error
+        })?;
+        Ok(count)
     }
 
     fn trim(&mut self, before: u64) -> Result<()> {

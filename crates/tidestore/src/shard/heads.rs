@@ -8,10 +8,12 @@
 //! What a checkpoint wrote stays here until the next one: its batch takes effect a moment after it was made, and in
 //! between a reader must find the heads in one place or the other.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Place;
-use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 
+// Names that anybody may choose: seeded anew in each process, so that nobody can aim at one bucket.
+use ahash::{HashMap, HashSet};
 use compact_str::CompactString;
 use tidestore_disk::sync::RwLock;
 use tidestore_kv::{Batch, Engine};
@@ -100,6 +102,11 @@ impl Heads {
         self.state.read().known.len()
     }
 
+    /// How many changed since the last checkpoint.
+    pub(crate) fn dirty(&self) -> usize {
+        self.state.read().dirty.len()
+    }
+
     /// Forgets clean heads if there are too many. An import that stores nothing, because it was made before, looks at every
     /// conversation without ever coming to a checkpoint. Committer only, before it stages anything: what it has loaded
     /// must be known until it is applied.
@@ -135,9 +142,13 @@ impl Heads {
         if conversation.is_aside() {
             self.load(engine, app, &conversation.main())?;
         }
-        let head = self.peek(engine, app, conversation)?;
+        let key = (app, conversation.clone());
+        if let Some(entry) = self.state.read().known.get(&key) {
+            return Ok(entry.head);
+        }
+        let head = tables::head(engine, app, conversation)?.unwrap_or_default();
         let mut state = self.state.write();
-        let entry = state.known.entry((app, conversation.clone()));
+        let entry = state.known.entry(key);
         let fresh = || Entry {
             head,
             stored: head,
@@ -195,6 +206,20 @@ impl Heads {
         delivery::sent(engine, app, conversation, user)
     }
 
+    /// Adds up to so many changed heads to a batch of the tables; they count as clean from now on. Answers how many there
+    /// were. A checkpoint does all that is left at once, and while it does nobody can append: a hundred thousand changed
+    /// heads took a fifth of a second.
+    pub(crate) fn settle_some(&self, batch: &mut Batch, limit: usize) -> usize {
+        let mut state = self.state.write();
+        let state = &mut *state;
+        let from = state.dirty.len().saturating_sub(limit);
+        let some = state.dirty.split_off(from);
+        state.write(&some, batch);
+        let count = some.len();
+        state.settling.extend(some);
+        count
+    }
+
     /// Adds every changed head to a batch of the tables; they count as clean from now on.
     pub(crate) fn checkpoint(&self, batch: &mut Batch) {
         let mut state = self.state.write();
@@ -205,12 +230,7 @@ impl Heads {
                 entry.sent.retain(|_, (_, is_new)| *is_new);
             }
         }
-        for key in &dirty {
-            if let Some(entry) = state.known.get_mut(key) {
-                entry.is_dirty = false;
-                entry.write(batch, key.0, &key.1);
-            }
-        }
+        state.write(&dirty, batch);
         state.touched.clear();
         for key in &dirty {
             note_touched(&mut state.touched, key);
@@ -345,6 +365,16 @@ impl State {
         self.known
             .retain(|key, entry| entry.is_dirty || settling.contains(key));
         self.stayed = self.known.len();
+    }
+
+    /// Adds heads to a batch of the tables.
+    fn write(&mut self, keys: &[Key], batch: &mut Batch) {
+        for key in keys {
+            if let Some(entry) = self.known.get_mut(key) {
+                entry.is_dirty = false;
+                entry.write(batch, key.0, &key.1);
+            }
+        }
     }
 
     fn change(&mut self, key: Key, change: impl FnOnce(&mut Entry)) {

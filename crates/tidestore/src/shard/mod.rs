@@ -118,6 +118,8 @@ pub(crate) enum Command {
     Roll(oneshot::Sender<Result<()>>),
     /// Remove log files that are kept to be used again.
     DropSpares(oneshot::Sender<Result<()>>),
+    /// Writes some of the changed heads to the tables, and answers how many there were.
+    SettleHeads(oneshot::Sender<Result<usize>>),
     /// Count records of messages that a user sent.
     CountSender(AppId, String, oneshot::Sender<Result<u64>>),
     /// Make everything written durable, say where the log ends, and stand until a gate opens.

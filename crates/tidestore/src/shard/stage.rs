@@ -3,9 +3,10 @@
 //! Nothing staged is visible, and all of it is forgotten if the batch cannot be written; only the counter of live ids
 //! moves on, because an id that was ever given is not given again.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ahash::HashMap;
 use tidestore_disk::Millis;
 use tidestore_kv::Overlay;
 use tidestore_messages::{
