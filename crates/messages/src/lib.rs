@@ -76,6 +76,7 @@
 
 #![warn(clippy::indexing_slicing)]
 
+mod by_conversation;
 mod carry;
 #[doc(hidden)]
 pub mod codec;
@@ -97,6 +98,7 @@ mod verify;
 mod version;
 mod view;
 
+pub use by_conversation::{ByConversation, Place};
 pub use carry::{Carried, DamagedRun, DamagedSegment};
 pub use days::{DAY_MILLIS, DayCount, DayShare, SegmentDays, day_of};
 pub use error::{Error, ErrorKind, Result};

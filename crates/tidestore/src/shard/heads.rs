@@ -9,7 +9,7 @@
 //! between a reader must find the heads in one place or the other.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry as Place;
+use std::collections::btree_map::Entry as Slot;
 use std::ops::Bound;
 
 // Names that anybody may choose: seeded anew in each process, so that nobody can aim at one bucket.
@@ -17,7 +17,7 @@ use ahash::{HashMap, HashSet};
 use compact_str::CompactString;
 use tidestore_disk::sync::RwLock;
 use tidestore_kv::{Batch, Engine};
-use tidestore_messages::{AppId, Conversation, Message};
+use tidestore_messages::{AppId, ByConversation, Conversation, Message, Place};
 
 use crate::delivery::tables::{self as delivery, Order};
 use crate::error::Result;
@@ -66,7 +66,7 @@ pub(crate) struct Heads {
 
 #[derive(Debug, Default)]
 struct State {
-    known: HashMap<Key, Entry>,
+    known: ByConversation<Entry>,
     /// Changed since the last checkpoint, each once.
     dirty: Vec<Key>,
     /// Written by the last checkpoint.
@@ -83,7 +83,7 @@ struct Entry {
     /// As the tables have it.
     stored: Position,
     /// Up to which number each sender has sent, of those who did lately, and whether that is not written yet.
-    sent: BTreeMap<CompactString, (u64, bool)>,
+    sent: HashMap<CompactString, (u64, bool)>,
     /// Whether it stands among those that changed.
     is_dirty: bool,
 }
@@ -125,7 +125,7 @@ impl Heads {
         app: AppId,
         conversation: &Conversation,
     ) -> Result<Position> {
-        if let Some(entry) = self.state.read().known.get(&(app, conversation.clone())) {
+        if let Some(entry) = self.state.read().known.get(&Place(app, conversation)) {
             return Ok(entry.head);
         }
         Ok(tables::head(engine, app, conversation)?.unwrap_or_default())
@@ -142,17 +142,17 @@ impl Heads {
         if conversation.is_aside() {
             self.load(engine, app, &conversation.main())?;
         }
-        let key = (app, conversation.clone());
-        if let Some(entry) = self.state.read().known.get(&key) {
+        let place = Place(app, conversation);
+        if let Some(entry) = self.state.read().known.get(&place) {
             return Ok(entry.head);
         }
         let head = tables::head(engine, app, conversation)?.unwrap_or_default();
         let mut state = self.state.write();
-        let entry = state.known.entry(key);
+        let entry = state.known.entry_ref(&place);
         let fresh = || Entry {
             head,
             stored: head,
-            sent: BTreeMap::new(),
+            sent: HashMap::default(),
             is_dirty: false,
         };
         Ok(entry.or_insert_with(fresh).head)
@@ -167,7 +167,7 @@ impl Heads {
         for (app, conversation, message) in messages {
             let is_room = conversation.as_str().starts_with("room:");
             let is_aside = conversation.is_aside();
-            state.change((app, conversation.clone()), |entry| {
+            state.change(Place(app, conversation), |entry| {
                 entry.head = entry.head.after(message.seq, message.id);
                 if is_room || is_aside {
                     return;
@@ -180,7 +180,7 @@ impl Heads {
                 }
             });
             if is_aside {
-                state.change((app, conversation.main()), |entry| {
+                state.change(Place(app, &conversation.main()), |entry| {
                     let last = &mut entry.head.aside_live;
                     *last = (*last).max(message.id.0);
                 });
@@ -198,7 +198,7 @@ impl Heads {
     ) -> Result<u64> {
         {
             let state = self.state.read();
-            let entry = state.known.get(&(app, conversation.clone()));
+            let entry = state.known.get(&Place(app, conversation));
             if let Some((seq, _)) = entry.and_then(|entry| entry.sent.get(user)) {
                 return Ok(*seq);
             }
@@ -319,7 +319,7 @@ impl Heads {
         for order in [Order::Time, Order::Arrival] {
             let rows = delivery::activity(engine, app, user, order, None, id, usize::MAX)?;
             for (_, conversation) in rows {
-                if let Place::Vacant(place) = found.entry(conversation) {
+                if let Slot::Vacant(place) = found.entry(conversation) {
                     let head = self.peek(engine, app, place.key())?;
                     place.insert(head);
                 }
@@ -333,7 +333,7 @@ impl Heads {
         let state = self.state.read();
         let touched = state.touched.get(&(app, CompactString::from(user)));
         let heads = touched.into_iter().flatten().filter_map(|conversation| {
-            let entry = state.known.get(&(app, conversation.clone()))?;
+            let entry = state.known.get(&Place(app, conversation))?;
             Some((conversation.clone(), entry.head))
         });
         heads.collect()
@@ -377,8 +377,8 @@ impl State {
         }
     }
 
-    fn change(&mut self, key: Key, change: impl FnOnce(&mut Entry)) {
-        if let Some(entry) = self.known.get_mut(&key) {
+    fn change(&mut self, place: Place<'_>, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.known.get_mut(&place) {
             change(entry);
             if std::mem::replace(&mut entry.is_dirty, true) {
                 return;
@@ -389,8 +389,9 @@ impl State {
                 ..Entry::default()
             };
             change(&mut entry);
-            self.known.insert(key.clone(), entry);
+            self.known.insert((&place).into(), entry);
         }
+        let key = (&place).into();
         note_touched(&mut self.touched, &key);
         self.dirty.push(key);
     }

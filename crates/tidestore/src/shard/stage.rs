@@ -10,8 +10,8 @@ use ahash::HashMap;
 use tidestore_disk::Millis;
 use tidestore_kv::Overlay;
 use tidestore_messages::{
-    AppId, Applied, Conversation, Kind, Message, MessageId, Receipt as Stored, ReceiptKey,
-    Revision, Seq,
+    AppId, Applied, ByConversation, Conversation, Kind, Message, MessageId, Place,
+    Receipt as Stored, ReceiptKey, Revision, Seq,
 };
 
 use crate::apps::AppRecord;
@@ -32,7 +32,7 @@ pub(crate) struct Stage {
     pub(crate) bytes: Vec<u8>,
     /// The same messages for the views.
     pub(crate) applied: Vec<Applied>,
-    conversations: HashMap<(AppId, Conversation), Staged>,
+    conversations: ByConversation<Staged>,
     receipts: HashMap<ReceiptKey, Stored>,
     imported: BTreeSet<(AppId, MessageId)>,
     intakes: HashMap<(AppId, Conversation), Intake>,
@@ -194,7 +194,7 @@ impl Stage {
         if let Some(key) = receipt {
             self.receipts.insert(key, Stored { id, seq });
         }
-        if let Some(staged) = self.conversations.get_mut(&(app, conversation.clone())) {
+        if let Some(staged) = self.conversations.get_mut(&Place(app, &conversation)) {
             staged.head = staged.head.after(seq, id);
             staged.youngest = staged.youngest.max(id.millis());
             staged.rows.push(self.applied.len());
@@ -226,10 +226,10 @@ impl Stage {
         app: AppId,
         conversation: &Conversation,
     ) -> Result<&mut Staged> {
-        use std::collections::hash_map::Entry;
-        match self.conversations.entry((app, conversation.clone())) {
-            Entry::Occupied(staged) => Ok(staged.into_mut()),
-            Entry::Vacant(place) => {
+        use hashbrown::hash_map::EntryRef;
+        match self.conversations.entry_ref(&Place(app, conversation)) {
+            EntryRef::Occupied(staged) => Ok(staged.into_mut()),
+            EntryRef::Vacant(place) => {
                 let head = shard.heads.load(&*shard.engine, app, conversation)?;
                 Ok(place.insert(Staged {
                     head,
