@@ -99,6 +99,18 @@ impl Tide {
             let group = self.app.groups().members(group);
             group.add_many(some).await.unwrap();
         }
+        // Members' devices are known before; the first look of a device is a durable change.
+        for some in all.chunks(256) {
+            let mut tasks = tokio::task::JoinSet::new();
+            for user in some.iter().cloned() {
+                let app = self.app.clone();
+                tasks.spawn(async move {
+                    let inbox = app.inbox(&user, "phone").unwrap();
+                    inbox.page(None, 1).await.unwrap();
+                });
+            }
+            tasks.join_all().await;
+        }
     }
 }
 

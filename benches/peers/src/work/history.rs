@@ -145,10 +145,12 @@ fn expire(figures: &mut Figures, peer: &dyn Peer, chat: &Chat, task: &Task) {
     let until = (oldest / DAY + 2) * DAY;
     let gone = chat.messages.iter().filter(|m| m.time() < until).count();
     // Some engines make their logs with the first write after opening; that is no part of it.
-    let mut first = chat.messages[chat.messages.len() - 1].clone();
-    first.id += 1;
-    first.body.push('!');
-    peer.write(&[first], true);
+    let mut last = chat.messages[chat.messages.len() - 64..].to_vec();
+    for message in &mut last {
+        message.body.push('!');
+        message.id += 64;
+    }
+    peer.write(&last, true);
     peer.sync();
     let before = disk_bytes(task.dir);
     let meter = Meter::start();

@@ -9,7 +9,7 @@ use crate::measure::{Figures, Meter, disk_bytes};
 use crate::peer::Peer;
 
 const MEMBERS: u32 = 8_000;
-const MESSAGES: usize = 100;
+const MESSAGES: usize = 1_000;
 
 pub fn run(task: &Task) -> Figures {
     let messages: Vec<Message> = (0..MESSAGES as u64)
