@@ -17,6 +17,7 @@ mod layout;
 mod measure;
 mod peer;
 mod report;
+mod svg;
 mod work;
 
 use std::path::PathBuf;
@@ -67,6 +68,9 @@ struct All {
     /// Writes a page with charts there
     #[arg(long)]
     html: Option<PathBuf>,
+    /// Writes a picture of the headlines there, as SVG.
+    #[arg(long)]
+    svg: Option<PathBuf>,
     /// Makes tables, and a page, of a file that --json wrote, and runs nothing
     #[arg(long)]
     from: Option<PathBuf>,
@@ -145,6 +149,9 @@ fn main() {
             print!("{}", report.tables());
             if let Some(path) = &cli.all.html {
                 std::fs::write(path, html::page(&report)).unwrap();
+            }
+            if let Some(path) = &cli.all.svg {
+                std::fs::write(path, svg::picture(&report)).unwrap();
             }
         }
     }
