@@ -63,7 +63,7 @@ async fn on(
     let pool = pool(spec);
     let mut bodies = preload(store, &app, spec, &pool, watch).await?;
     counters::forget_peak();
-    let before = Counters::now();
+    let before = Counters::now(dir);
     let counted = drive(&app, spec, pool, watch).await?;
     let (seconds, cpu, _) = before.since();
     // Written out, so that everything that was appended costs what it will cost.
