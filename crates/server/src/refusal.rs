@@ -78,6 +78,29 @@ impl Refusal {
     pub(crate) fn is_not_found(&self) -> bool {
         self.status == StatusCode::NOT_FOUND
     }
+
+    /// The same, changed if it says that something does not exist.
+    #[must_use]
+    pub(crate) fn if_missing(self, change: impl FnOnce(Self) -> Self) -> Self {
+        if self.is_not_found() {
+            change(self)
+        } else {
+            self
+        }
+    }
+
+    /// The same, in calls where whoever does not exist is a wrong argument.
+    #[must_use]
+    pub(crate) fn missing_is_argument(self) -> Self {
+        self.if_missing(|it| it.with_status(StatusCode::BAD_REQUEST, "illegal_argument"))
+    }
+
+    /// The same, in calls about mutes and push, which have a word of their own for a user who does not exist.
+    #[must_use]
+    pub(crate) fn missing_is_property(self) -> Self {
+        let error = "required_property_not_found";
+        self.if_missing(|it| it.with_status(StatusCode::BAD_REQUEST, error))
+    }
 }
 
 impl From<IdError> for Refusal {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::Task;
+use super::{Fill, Task};
 use crate::chat::{Chat, DAY, id_at};
 use crate::engines::{Mode, Names, Visit};
 use crate::measure::{Figures, Meter, disk_bytes, drop_caches};
@@ -22,25 +22,16 @@ pub fn run(task: &Task) -> Figures {
         keeps_days: 31,
         ..Mode::default()
     };
-    task.with(mode, &chat, Fill { chat: &chat });
+    task.with(
+        mode,
+        &chat,
+        Fill {
+            chat: &chat,
+            settles: true,
+        },
+    );
     // Opened anew: nothing is in memory but what reading brings there.
     task.with(mode, &chat, Read { chat: &chat, task })
-}
-
-struct Fill<'a> {
-    chat: &'a Chat,
-}
-
-impl Visit for Fill<'_> {
-    type Out = ();
-
-    fn visit<P: Peer + 'static>(self, peer: Arc<P>, _: &Names) {
-        for batch in self.chat.messages.chunks(4_096) {
-            peer.write(batch, false);
-        }
-        peer.sync();
-        peer.settle();
-    }
 }
 
 struct Read<'a> {
@@ -55,7 +46,11 @@ impl Visit for Read<'_> {
         let Self { chat, task } = self;
         if task.engine == "clustered" {
             // It is nothing but a file made at once, and is made here.
-            Fill { chat }.visit(
+            Fill {
+                chat,
+                settles: true,
+            }
+            .visit(
                 Arc::clone(&peer),
                 &Names {
                     conversations: &[],

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::Task;
+use super::{Fill, Task};
 use crate::chat::{Chat, DAY, Message, id_at};
 use crate::engines::{Mode, Names, Visit};
 use crate::measure::{Figures, Meter, disk_bytes};
@@ -24,7 +24,14 @@ pub fn run(task: &Task) -> Figures {
         keeps_days: 31,
         ..Mode::default()
     };
-    task.with(history, &chat, Fill(&chat));
+    task.with(
+        history,
+        &chat,
+        Fill {
+            chat: &chat,
+            settles: false,
+        },
+    );
     let mode = Mode {
         keeps_days: 31,
         // Written out every few seconds, so that a minute sees all of it many times.
@@ -32,19 +39,6 @@ pub fn run(task: &Task) -> Figures {
         ..Mode::default()
     };
     task.with(mode, &chat, Mixed { chat: &chat, task })
-}
-
-struct Fill<'a>(&'a Chat);
-
-impl Visit for Fill<'_> {
-    type Out = ();
-
-    fn visit<P: Peer + 'static>(self, peer: Arc<P>, _: &Names) {
-        for batch in self.0.messages.chunks(4_096) {
-            peer.write(batch, false);
-        }
-        peer.sync();
-    }
 }
 
 struct Mixed<'a> {

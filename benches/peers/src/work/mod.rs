@@ -8,10 +8,12 @@ mod sparse;
 mod storm;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::chat::Chat;
-use crate::engines::{self, Mode, Names};
+use crate::engines::{self, Mode, Names, Visit};
 use crate::measure::Figures;
+use crate::peer::Peer;
 
 pub use reopen::fill_and_wait;
 
@@ -85,6 +87,26 @@ pub const ALL: [Load; 7] = [
     },
 ];
 
+/// Stores a chat; written out and merged, if a load begins with it so.
+struct Fill<'a> {
+    chat: &'a Chat,
+    settles: bool,
+}
+
+impl Visit for Fill<'_> {
+    type Out = ();
+
+    fn visit<P: Peer + 'static>(self, peer: Arc<P>, _: &Names) {
+        for batch in self.chat.messages.chunks(4_096) {
+            peer.write(batch, false);
+        }
+        peer.sync();
+        if self.settles {
+            peer.settle();
+        }
+    }
+}
+
 impl Task<'_> {
     /// So many of a full count.
     fn count(&self, full: usize) -> usize {
@@ -101,7 +123,7 @@ impl Task<'_> {
     }
 
     /// Opens the engine and does something with it.
-    fn with<V: engines::Visit>(&self, mode: Mode, chat: &Chat, visit: V) -> V::Out {
+    fn with<V: Visit>(&self, mode: Mode, chat: &Chat, visit: V) -> V::Out {
         let names = Names {
             conversations: &chat.conversations,
             users: &chat.users,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::Task;
+use super::{Fill, Task};
 use crate::chat::{Chat, DAY, Message, id_at};
 use crate::engines::{Mode, Names, Visit};
 use crate::measure::{Figures, Meter, disk_bytes, drop_caches};
@@ -47,22 +47,15 @@ pub fn run(task: &Task) -> Figures {
         keeps_days: 91,
         ..Mode::default()
     };
-    task.with(mode, &chat, Fill(&chat));
+    task.with(
+        mode,
+        &chat,
+        Fill {
+            chat: &chat,
+            settles: true,
+        },
+    );
     task.with(mode, &chat, Sparse { chat: &chat, task })
-}
-
-struct Fill<'a>(&'a Chat);
-
-impl Visit for Fill<'_> {
-    type Out = ();
-
-    fn visit<P: Peer + 'static>(self, peer: Arc<P>, _: &Names) {
-        for batch in self.0.messages.chunks(4_096) {
-            peer.write(batch, false);
-        }
-        peer.sync();
-        peer.settle();
-    }
 }
 
 struct Sparse<'a> {
@@ -75,7 +68,11 @@ impl Visit for Sparse<'_> {
 
     fn visit<P: Peer + 'static>(self, peer: Arc<P>, names: &Names) -> Figures {
         if self.task.engine == "clustered" {
-            Fill(self.chat).visit(Arc::clone(&peer), names);
+            Fill {
+                chat: self.chat,
+                settles: true,
+            }
+            .visit(Arc::clone(&peer), names);
         }
         let mut figures = Figures::default();
         let mut rng = ChaCha8Rng::seed_from_u64(4);

@@ -82,15 +82,7 @@ impl Editor<'_, '_> {
         label: &str,
         users: &[UserId],
     ) -> Result<Vec<Result<()>>> {
-        let limits = &self.scope.limits;
-        limits.check(Limit::PushLabelBatch, users.len() as u64)?;
-        let mut found = self.directory().label_row(label)?;
-        let each = users
-            .iter()
-            .map(|user| refused(self.add_one(label, &mut found, user)));
-        let each = each.collect::<Result<Vec<_>>>()?;
-        self.put_label_row(label, &found)?;
-        Ok(each)
+        self.change_label_users(label, users, Self::add_one)
     }
 
     /// Takes a label from up to 100 users, and says of each how it went. One who has it not is fine.
@@ -104,12 +96,22 @@ impl Editor<'_, '_> {
         label: &str,
         users: &[UserId],
     ) -> Result<Vec<Result<()>>> {
+        self.change_label_users(label, users, Self::remove_one)
+    }
+
+    /// Changes a label for each of its users who exists, and counts in its row.
+    fn change_label_users(
+        &mut self,
+        label: &str,
+        users: &[UserId],
+        change: impl Fn(&mut Self, &str, &mut LabelRow, &UserId) -> Result<()>,
+    ) -> Result<Vec<Result<()>>> {
         let limits = &self.scope.limits;
         limits.check(Limit::PushLabelBatch, users.len() as u64)?;
         let mut found = self.directory().label_row(label)?;
         let each = users.iter().map(|user| {
             refused(match self.directory().user_row(user) {
-                Ok(_) => self.remove_one(label, &mut found, user),
+                Ok(_) => change(self, label, &mut found, user),
                 Err(error) => Err(error),
             })
         });
@@ -120,7 +122,6 @@ impl Editor<'_, '_> {
 
     /// Everything is checked before anything is changed.
     fn add_one(&mut self, name: &str, label: &mut LabelRow, user: &UserId) -> Result<()> {
-        self.directory().user_row(user)?;
         let app = self.scope.app;
         let key = users_of(app, name).name(user.as_str());
         if self.rows.bytes_of(LABEL_USERS, key.bytes())?.is_some() {

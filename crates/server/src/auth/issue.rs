@@ -133,14 +133,11 @@ async fn for_user(call: &Call, user: &User, ttl: Option<u64>) -> Result<Answer> 
 
 async fn known(call: &Call, name: &str) -> Result<User> {
     let user = UserId::parse(name)?;
-    call.app.users().get(&user).await.map_err(|error| {
-        let refusal = Refusal::from(error);
-        if refusal.is_not_found() {
-            refusal.called("invalid_grant")
-        } else {
-            refusal
-        }
-    })
+    call.app
+        .users()
+        .get(&user)
+        .await
+        .map_err(|error| Refusal::from(error).if_missing(|refusal| refusal.called("invalid_grant")))
 }
 
 async fn by_password(call: &Call, asked: &TokenRequest, ttl: Option<u64>) -> Result<Answer> {

@@ -59,14 +59,11 @@ pub(crate) async fn authenticate_token(keys: &Keys, app: &App, token: &str) -> R
     };
     let user = UserId::parse(&holder.id).map_err(|_| malformed("the token names no user"))?;
     let gone = || Refusal::unauthorized("the token was revoked; log in again");
-    let account = app.users().get(&user).await.map_err(|error| {
-        let refusal = Refusal::from(error);
-        if refusal.is_not_found() {
-            gone()
-        } else {
-            refusal
-        }
-    })?;
+    let account = app
+        .users()
+        .get(&user)
+        .await
+        .map_err(|error| Refusal::from(error).if_missing(|_| gone()))?;
     let revision = app.users().token_revision(&user).await?;
     // A user who was deleted and registered again is another one.
     if account.is_banned || holder.uuid != uuid(account.uuid) || holder.revision != revision {

@@ -1,6 +1,5 @@
 //! Mutes that hold in the whole app: rows 17 to 19.
 
-use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -81,12 +80,7 @@ fn how(seconds: Option<i64>, limits: &Limits) -> Result<Option<MuteFor>> {
 
 /// The service's word for a user who does not exist, in calls about mutes.
 fn nobody(error: tidestore::Error) -> Refusal {
-    let refusal = Refusal::from(error);
-    if refusal.is_not_found() {
-        refusal.with_status(StatusCode::BAD_REQUEST, "required_property_not_found")
-    } else {
-        refusal
-    }
+    Refusal::from(error).missing_is_property()
 }
 
 async fn mute(mut call: Call) -> Result<Answer> {

@@ -128,12 +128,7 @@ async fn set(mut call: Call) -> Result<Answer> {
 
 /// In these calls whatever is wrong with a user is a wrong argument.
 fn as_argument(error: tidestore::Error) -> Refusal {
-    let refusal = Refusal::from(error);
-    if refusal.is_not_found() {
-        refusal.with_status(axum::http::StatusCode::BAD_REQUEST, "illegal_argument")
-    } else {
-        refusal
-    }
+    Refusal::from(error).missing_is_argument()
 }
 
 async fn named(call: &mut Call) -> Result<Vec<UserId>> {
@@ -230,13 +225,7 @@ async fn subscriptions(call: Call) -> Result<Answer> {
         let of_user = of_user.clone();
         async move { of_user.subscriptions(cursor.as_deref(), limit).await }
     });
-    let all = all.await.map_err(|refusal| {
-        if refusal.is_not_found() {
-            refusal.with_status(axum::http::StatusCode::BAD_REQUEST, "illegal_argument")
-        } else {
-            refusal
-        }
-    })?;
+    let all = all.await.map_err(Refusal::missing_is_argument)?;
     let page = all.iter().skip(skip).take(size).map(|one| Subscribed {
         uid: one.user.to_string(),
         expiry: (one.until / 1_000).to_string(),

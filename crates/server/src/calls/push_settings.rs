@@ -1,6 +1,5 @@
 //! Offline push: what users want to be told of, in which language, and templates. Rows 117 to 123.
 
-use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidestore::plan::{ResourceId, UserId};
@@ -74,12 +73,7 @@ impl From<PushSetting> for Setting {
 
 /// The service's word for a user who does not exist, in calls about push.
 fn nobody(error: tidestore::Error) -> Refusal {
-    let refusal = Refusal::from(error);
-    if refusal.is_not_found() {
-        refusal.with_status(StatusCode::BAD_REQUEST, "required_property_not_found")
-    } else {
-        refusal
-    }
+    Refusal::from(error).missing_is_property()
 }
 
 /// What the path speaks of: a peer, a group, or with the user's own id the whole app.
@@ -227,12 +221,7 @@ impl From<PushTemplate> for Template {
 
 /// The service's answer to a name that no template has.
 fn no_template(error: tidestore::Error) -> Refusal {
-    let refusal = Refusal::from(error);
-    if refusal.is_not_found() {
-        refusal.with_status(StatusCode::BAD_REQUEST, "illegal_argument")
-    } else {
-        refusal
-    }
+    Refusal::from(error).missing_is_argument()
 }
 
 async fn create_template(mut call: Call) -> Result<Answer> {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -220,14 +219,7 @@ async fn change(mut call: Call) -> Result<Answer> {
         .users()
         .change(&user, change)
         .await
-        .map_err(|error| {
-            let refusal = Refusal::from(error);
-            if refusal.is_not_found() {
-                refusal.with_status(StatusCode::BAD_REQUEST, "illegal_argument")
-            } else {
-                refusal
-            }
-        });
+        .map_err(|error| Refusal::from(error).missing_is_argument());
     Answer::entities(&[UserEntity::of(&changed?)])
 }
 
@@ -320,12 +312,7 @@ async fn set_password(mut call: Call) -> Result<Answer> {
     call.limits().check_text(Limit::Password, &password)?;
     let done = call.app.users().set_password(&user, &password).await;
     done.map_err(|error| {
-        let refusal = Refusal::from(error);
-        if refusal.is_not_found() {
-            refusal.called("entity_not_found")
-        } else {
-            refusal
-        }
+        Refusal::from(error).if_missing(|refusal| refusal.called("entity_not_found"))
     })?;
     Ok(Answer::empty().action("set user password"))
 }
